@@ -1,0 +1,125 @@
+"""The error tree. Every error carries a stable code and a status; one place (`service/api/problems.py`)
+turns them into HTTP, and this file knows no web framework.
+
+    ClassiglotError
+    ├── Unreadable          400  the body cannot be read at all
+    ├── NotFound            404  no such data set, job, model, report
+    ├── Conflict            409  understood, but not in this state
+    ├── TooLarge            413  over a limit that the operator set
+    ├── UnsupportedMedia    415  a content type this route does not read
+    ├── Unacceptable        422  understood, but not acceptable
+    │   ├── DatasetInvalid  422  complaints that name split, row and field
+    │   └── BaseModelUnavailable  a base model that cannot be had here
+    ├── Overloaded          429  no room in the queue now
+    ├── Unavailable         503  not ready, or a dependency is down
+    │   └── DeviceMissing   503  a GPU was asked for and is not there
+    ├── LeaseLost           ---  another attempt owns the job now: stop, and write nothing more
+    ├── ArtifactCorrupt     500  a stored file is not what its manifest says
+    ├── SettingsInvalid     ---  the process cannot start like this
+    └── TrainingFailed      ---  why a job ended as `failed`; never sent as an HTTP status
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One complaint: where it is and what to do about it. Rows count from 0 in the order sent."""
+
+    message: str
+    split: str | None = None
+    row: int | None = None
+    field: str | None = None
+
+
+class ClassiglotError(Exception):
+    """The root. `message` is one sentence that tells its reader what to do."""
+
+    status: ClassVar[int] = 500
+    code: str = "internal"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        details: Sequence[Detail] = (),
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.details = tuple(details)
+        self.retry_after = retry_after
+
+
+class Unreadable(ClassiglotError):
+    status = 400
+    code = "body_unreadable"
+
+
+class NotFound(ClassiglotError):
+    status = 404
+    code = "not_found"
+
+
+class Conflict(ClassiglotError):
+    status = 409
+    code = "conflict"
+
+
+class TooLarge(ClassiglotError):
+    status = 413
+    code = "too_large"
+
+
+class UnsupportedMedia(ClassiglotError):
+    status = 415
+    code = "media_type_unsupported"
+
+
+class Unacceptable(ClassiglotError):
+    status = 422
+    code = "request_invalid"
+
+
+class DatasetInvalid(Unacceptable):
+    code = "dataset_invalid"
+
+
+class BaseModelUnavailable(Unacceptable):
+    code = "base_model_unavailable"
+
+
+class Overloaded(ClassiglotError):
+    status = 429
+    code = "overloaded"
+
+
+class Unavailable(ClassiglotError):
+    status = 503
+    code = "unavailable"
+
+
+class LeaseLost(ClassiglotError):
+    code = "lease_lost"
+
+
+class ArtifactCorrupt(ClassiglotError):
+    code = "artifact_corrupt"
+
+
+class DeviceMissing(Unavailable):
+    code = "device_missing"
+
+
+class SettingsInvalid(ClassiglotError):
+    code = "settings_invalid"
+
+
+class TrainingFailed(ClassiglotError):
+    """Ends a job as `failed` with this code; it is not tried again."""
+
+    code = "training_failed"

@@ -1,0 +1,44 @@
+"""Starting, watching and ending child processes so that none is ever left behind."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int, death_signal: signal.Signals = signal.SIGKILL) -> None:
+    """Asks Linux to end this process with its parent. Elsewhere nothing is done.
+
+    Set in the child itself, and then the parent is looked at: it may have died before.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, death_signal.value, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), death_signal)
+
+
+def start(command: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Starts a command in a session of its own (a Ctrl-C reaches its parent only) that dies with this process."""
+    launcher = [sys.executable, "-m", "service.processes", str(os.getpid()), *command]
+    return subprocess.Popen(launcher, env=env, start_new_session=True, stdin=subprocess.DEVNULL)
+
+
+def end(process: subprocess.Popen[bytes], grace_seconds: float) -> None:
+    """SIGTERM, a grace, then SIGKILL to the whole group."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(grace_seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+if __name__ == "__main__":  # the launcher: a program that knows nothing of this still dies with its parent
+    die_with_parent(int(sys.argv[1]))
+    os.execvp(sys.argv[2], sys.argv[2:])

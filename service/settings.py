@@ -1,0 +1,151 @@
+"""Every setting, typed, frozen, read once from the environment when a process starts."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.errors import SettingsInvalid
+
+MEBIBYTE = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """What an operator may set. The environment variable is the field's name in capitals, no prefix.
+
+    With nothing set, everything is embedded under `data_dir`: SQLite, a folder, a broker of our own.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    # where things are kept
+    data_dir: Path = Field(default=Path("data"), description="folder of everything that must be kept")
+    database_url: str | None = Field(
+        default=None,
+        description="`postgresql+psycopg://user:password@host/name`; default: SQLite in the data dir",
+    )
+    broker_url: str | None = Field(
+        default=None, description="`redis://host:6379/0`; default: a server of our own on a private socket"
+    )
+    artifacts_url: str | None = Field(
+        default=None,
+        description="folder (or `file://` URL) shared by all processes; default: in the data dir",
+    )
+
+    # base models
+    base_models_dir: Path | None = Field(
+        default=None, description="folder of local checkpoints, one subfolder for each base model's name"
+    )
+    extra_base_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="further base models that jobs may name, separated by commas"
+    )
+
+    # the HTTP edge
+    host: str = Field(default="127.0.0.1", description="address the service listens on")
+    port: int = Field(default=8000, ge=0, le=65535, description="port the service listens on")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="how much is logged")
+
+    # limits on what is sent
+    max_upload_bytes: int = Field(default=200 * MEBIBYTE, ge=1, description="largest body of `POST /datasets`")
+    max_rows: int = Field(default=1_000_000, ge=1, description="most rows in one data set")
+    max_labels: int = Field(default=1_000, ge=2, description="most labels in one data set")
+    max_text_bytes: int = Field(default=MEBIBYTE, ge=1, description="largest single text, in UTF-8")
+    max_request_bytes: int = Field(default=32 * MEBIBYTE, ge=1, description="largest body of any other request")
+    max_texts: int = Field(default=10_000, ge=1, description="most texts in one `POST /predict`")
+
+    # serving
+    max_batch_tokens: int = Field(default=8_192, ge=512, description="tokens in one forward pass, padding counted")
+    max_queued_tokens: int = Field(
+        default=2_000_000, ge=512, description="tokens that may wait or run before `/predict` answers 429"
+    )
+    model_memory_bytes: int = Field(
+        default=4096 * MEBIBYTE, ge=1, description="memory for loaded models; least recently used leave first"
+    )
+
+    # jobs
+    worker_concurrency: int = Field(default=1, ge=1, le=64, description="training runs at once in one worker")
+    lease_seconds: float = Field(default=60, ge=1, description="silence after which a running job counts as lost")
+    sweep_seconds: float = Field(default=5, gt=0, description="how often lost and forgotten jobs are looked for")
+    max_attempts: int = Field(default=3, ge=1, description="attempts before a job that kills its worker fails")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="where models compute; `cuda` refuses to fall back to the processor"
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        description="processor threads of one training run or serving engine; default: all",
+    )
+
+    @field_validator("data_dir", "base_models_dir")
+    @classmethod
+    def _absolute(cls, folder: Path | None) -> Path | None:
+        return folder.expanduser().absolute() if folder else None
+
+    @field_validator("extra_base_models", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str | None) -> str | None:
+        if url and url.startswith(("postgres://", "postgresql://")):  # what hosting panels hand out
+            url = "postgresql+psycopg://" + url.split("://", 1)[1]
+        if url and not url.startswith(("postgresql+psycopg://", "sqlite:///")):
+            raise ValueError("must start with postgresql:// or sqlite:///")
+        return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _known_broker(cls, url: str | None) -> str | None:
+        if url and not url.startswith(("redis://", "rediss://", "redis+socket://")):
+            raise ValueError("must start with redis://, rediss:// or redis+socket://")
+        return url
+
+    @field_validator("artifacts_url")
+    @classmethod
+    def _known_store(cls, url: str | None) -> str | None:
+        if url and "://" in url and not url.startswith("file://"):
+            raise ValueError("must be a folder or a file:// URL; object stores are not supported yet")
+        return url
+
+    @cached_property
+    def sql_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'classiglot.sqlite3'}"
+
+    @cached_property
+    def artifacts_dir(self) -> Path:
+        if self.artifacts_url is None:
+            return self.data_dir / "artifacts"
+        return Path(self.artifacts_url.removeprefix("file://")).expanduser().absolute()
+
+    @cached_property
+    def broker_socket(self) -> Path:
+        return self.data_dir / "broker" / "broker.sock"
+
+    @cached_property
+    def queue_url(self) -> str:
+        """Where the broker answers: the operator's, or the socket of our own."""
+        return self.broker_url or f"redis+socket://{self.broker_socket}"
+
+    @cached_property
+    def cache_dir(self) -> Path:
+        """What can be made again from installed packages; safe to delete while nothing runs."""
+        return self.data_dir / "cache"
+
+
+def read_settings(**overrides: object) -> Settings:
+    """The settings of this process: `overrides` (from the command line) before the environment.
+
+    Raises: SettingsInvalid with one line for each variable that is wrong.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # checked by pydantic just here
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+        ]
+        raise SettingsInvalid("these settings cannot be used; " + "; ".join(lines)) from None

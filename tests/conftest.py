@@ -1,0 +1,60 @@
+"""Fixtures that every test may use. Each gets a data dir of its own; nothing is shared but what is costly to build."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from parts.postgres import drop_database, fresh_database, postgres_server
+from service.settings import Settings, read_settings
+from service.store.artifacts import ArtifactStore
+from service.store.database import Database
+from service.store.migrate import migrate
+
+# Two OpenMP threads that spin for each other make tiny models slower, and much slower where cores are shared.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings(data_dir=tmp_path / "data", database_url=None, broker_url=None)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of a real PostgreSQL server, started for this session."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite(settings: Settings) -> Iterator[Database]:
+    """The database of an installation with no settings, with the newest schema."""
+    database = Database(settings.sql_url)
+    migrate(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database with the newest schema, once on each kind."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path}/test.sqlite3")
+        migrate(database)
+        yield database
+        database.close()
+        return
+    server = request.getfixturevalue("postgres")
+    url = fresh_database(server)
+    database = Database(url)
+    migrate(database)
+    yield database
+    database.close()
+    drop_database(url)
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "artifacts")

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from service.errors import SettingsInvalid
+from service.settings import read_settings
+
+
+def test_with_nothing_set_everything_is_in_the_data_dir(tmp_path: Path) -> None:
+    settings = read_settings(data_dir=tmp_path, database_url=None, broker_url=None)
+    assert settings.sql_url == f"sqlite:///{tmp_path}/classiglot.sqlite3"
+    assert settings.queue_url == f"redis+socket://{tmp_path}/broker/broker.sock"
+    assert settings.artifacts_dir == tmp_path / "artifacts"
+
+
+def test_urls_as_hosting_panels_write_them_are_understood() -> None:
+    for url in ("postgres://u:p@h/d", "postgresql://u:p@h/d", "postgresql+psycopg://u:p@h/d"):
+        assert read_settings(database_url=url).sql_url == "postgresql+psycopg://u:p@h/d"
+
+
+@pytest.mark.parametrize("url", ["/srv/models", "file:///srv/models"])
+def test_artifacts_may_be_a_folder_or_its_url(url: str) -> None:
+    assert read_settings(artifacts_url=url).artifacts_dir == Path("/srv/models")
+
+
+def test_extra_base_models_are_separated_by_commas() -> None:
+    assert read_settings(extra_base_models="a, b/c,,").extra_base_models == ("a", "b/c")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("database_url", "mysql://h/d"), ("broker_url", "amqp://h"), ("artifacts_url", "s3://b"), ("port", "70000")],
+)
+def test_what_cannot_work_is_named_in_one_sentence(name: str, value: str) -> None:
+    with pytest.raises(SettingsInvalid, match=f"{name.upper()}: ") as caught:
+        read_settings(**{name: value})
+    assert "\n" not in caught.value.message
+
+
+def test_settings_do_not_change_once_read() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read_settings().port = 1
