@@ -1,0 +1,136 @@
+"""Immutable folders: data sets, checkpoints, models, reports.
+
+Written aside, synced to disk, renamed into place with a manifest of SHA-256 sums. A folder without a
+manifest, or one that does not match it, does not exist for the rest of the program.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from service.errors import ArtifactCorrupt, NotFound
+
+Kind = Literal["datasets", "models", "reports", "checkpoints"]
+MANIFEST = "MANIFEST.json"
+_FORMAT = 1
+
+
+class ArtifactStore:
+    """A folder that all processes share. Ids are the server's own, so they are safe as file names."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._aside = root / ".aside"  # on the same file system, so that a rename is one step
+        self._aside.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def stage(self) -> Path:
+        """A new empty folder to write into; `publish` it or `discard` it."""
+        folder = self._aside / uuid.uuid4().hex
+        folder.mkdir()
+        return folder
+
+    def publish(self, staged: Path, kind: Kind, name: str) -> str:
+        """Makes a staged folder visible for good. Returns the SHA-256 of its manifest.
+
+        Raises: FileExistsError when `name` is there already: nothing is ever overwritten.
+        """
+        manifest = json.dumps({"format": _FORMAT, "files": _sums(staged)}, indent=1, sort_keys=True)
+        (staged / MANIFEST).write_text(manifest, encoding="utf-8")
+        for path in [*staged.rglob("*"), staged]:
+            _sync(path)
+        target = self.path(kind, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            raise FileExistsError(f"{kind}/{name} exists already")
+        os.rename(staged, target)
+        _sync(target.parent)
+        return hashlib.sha256(manifest.encode()).hexdigest()
+
+    @contextmanager
+    def writing(self, kind: Kind, name: str) -> Iterator[Path]:
+        """Stages a folder for the block and publishes it at its end; on an exception nothing is left."""
+        staged = self.stage()
+        try:
+            yield staged
+            self.publish(staged, kind, name)
+        except BaseException:
+            self.discard(staged)
+            raise
+
+    def open(self, kind: Kind, name: str, *, thorough: bool = True) -> Path:
+        """The folder, after checking it against its manifest (sizes, and SHA-256 when `thorough`).
+
+        Raises: NotFound; ArtifactCorrupt with the name of the file that is wrong.
+        """
+        folder = self.path(kind, name)
+        try:
+            files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        except FileNotFoundError:
+            raise NotFound(f"{kind}/{name} is not stored here") from None
+        except (ValueError, KeyError, TypeError):
+            raise _corrupt(kind, name, MANIFEST) from None
+        for relative, expected in files.items():
+            path = folder / relative
+            if not path.is_file() or path.stat().st_size != expected["bytes"]:
+                raise _corrupt(kind, name, relative)
+            if thorough and _sha256(path) != expected["sha256"]:
+                raise _corrupt(kind, name, relative)
+        return folder
+
+    def path(self, kind: Kind, name: str) -> Path:
+        return self.root / kind / name
+
+    def names(self, kind: Kind, *, older_than_seconds: float = 0) -> list[str]:
+        """What is stored of a kind and was last changed so long ago."""
+        folder = self.root / kind
+        found = folder.iterdir() if folder.is_dir() else ()
+        return [path.name for path in found if time.time() - path.stat().st_mtime >= older_than_seconds]
+
+    def remove(self, kind: Kind, name: str) -> None:
+        """Takes a folder away in one step, then deletes it; nothing happens when it is not there."""
+        grave = self._aside / uuid.uuid4().hex
+        try:
+            os.rename(self.path(kind, name), grave)
+        except FileNotFoundError:
+            return
+        self.discard(grave)
+
+    def discard(self, staged: Path) -> None:
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def sweep(self, older_than_seconds: float = 24 * 3600) -> None:
+        """Deletes what crashed writers left aside."""
+        for folder in self._aside.iterdir():
+            if time.time() - folder.stat().st_mtime > older_than_seconds:
+                self.discard(folder)
+
+
+def _corrupt(kind: str, name: str, file: str) -> ArtifactCorrupt:
+    return ArtifactCorrupt(f"{kind}/{name}: the stored file {file} is damaged; restore it from a backup or delete it")
+
+
+def _sums(folder: Path) -> dict[str, dict[str, int | str]]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in files
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,86 @@
+"""The connection to the only truth: SQLite in a file, or PostgreSQL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+from service.errors import Unavailable
+from service.logs import get_logger
+
+log = get_logger(__name__)
+
+
+class Database:
+    """Opens transactions. Synchronous: routes that touch it run in the thread pool.
+
+    Writers on SQLite begin with BEGIN IMMEDIATE: a transaction that reads first and writes later
+    would otherwise fail at once with SQLITE_BUSY, whatever the time-out says.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        connect_args = {} if self.is_sqlite else {"connect_timeout": 5, "options": "-c lock_timeout=5s"}
+        self.engine = create_engine(
+            self.url, pool_size=10, max_overflow=40, pool_timeout=5, pool_pre_ping=not self.is_sqlite,
+            connect_args=connect_args,
+        )  # fmt: skip
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads. Raises: Unavailable when the database does not answer."""
+        with _as_unavailable(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that may write, committed at the end of the block, rolled back on an exception."""
+        with _as_unavailable(), self.engine.connect() as plain:
+            connection = plain.execution_options(classiglot_write=True)
+            with connection.begin():
+                yield connection
+
+    def ping(self) -> None:
+        """Raises: Unavailable when a trivial query is not answered."""
+        with self.read() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        log.warning("database_unavailable", error=type(error).__name__, cause=str(getattr(error, "orig", error)))
+        raise Unavailable(
+            "the database does not answer; try again in a few seconds",
+            code="database_unavailable",
+            retry_after=5,
+        ) from error
+
+
+def _prepare_sqlite(connection: PoolProxiedConnection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # type: ignore[attr-defined]  # transactions are begun by _begin_sqlite
+    cursor = connection.cursor()
+    # FULL: a job that was answered with 202 must survive a power cut.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("classiglot_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,220 @@
+"""Rows of `jobs`: every move of a job's life is one compare-and-set.
+
+A claim raises `attempt`; whatever is written while running names that attempt and its owner, so that a
+worker that slept through its lease changes nothing when it wakes (fencing).
+"""
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Update,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from service.errors import LeaseLost
+from service.store.paging import page_newest_first
+from service.store.records import Claim, JobRecord, Json, Page
+from service.store.tables import idempotency_keys, jobs, now
+
+_NO_LEASE = {"lease_owner": null(), "lease_until": null()}
+
+
+def add(tx: Connection, values: Json) -> JobRecord:
+    statement = insert(jobs).values(**values, status="queued", created_at=now()).returning(jobs)
+    return JobRecord(**tx.execute(statement).mappings().one())
+
+
+def get(tx: Connection, job_id: str, *, lock: bool = False) -> JobRecord | None:
+    query = select(jobs).where(jobs.c.id == job_id)
+    row = tx.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    return JobRecord(**row) if row else None
+
+
+def page(tx: Connection, limit: int, after: str | None) -> Page[JobRecord]:
+    return page_newest_first(tx, select(jobs), jobs, lambda row: JobRecord(**row), limit, after)
+
+
+def count_by_status(tx: Connection) -> dict[str, int]:
+    rows = tx.execute(select(jobs.c.status, func.count()).group_by(jobs.c.status)).all()
+    return {status: count for status, count in rows}
+
+
+# -- idempotency keys ---------------------------------------------------------------------------------
+
+
+class KeyTaken(Exception):
+    """The idempotency key was stored by another transaction a moment earlier; this one must be rolled back."""
+
+
+def add_key(tx: Connection, key: str, request_sha256: str, job_id: str) -> None:
+    """Raises: KeyTaken."""
+    row = {"key": key, "request_sha256": request_sha256, "job_id": job_id, "created_at": now()}
+    try:
+        tx.execute(insert(idempotency_keys).values(**row))
+    except IntegrityError:
+        raise KeyTaken from None
+
+
+def find_key(tx: Connection, key: str) -> tuple[str, str] | None:
+    """The hash of the request that used this key, and the id of the job that it made."""
+    query = select(idempotency_keys.c.request_sha256, idempotency_keys.c.job_id)
+    row = tx.execute(query.where(idempotency_keys.c.key == key)).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+# -- a worker's moves ---------------------------------------------------------------------------------
+
+
+def claim_next(tx: Connection, owner: str, lease_seconds: float) -> JobRecord | None:
+    """Takes the oldest queued job: queued → running, attempt + 1, first lease in the same statement."""
+    oldest = select(jobs.c.id).where(jobs.c.status == "queued").order_by(jobs.c.id).limit(1)
+    statement = (
+        update(jobs)
+        .where(jobs.c.id == oldest.with_for_update(skip_locked=True).scalar_subquery(), jobs.c.status == "queued")
+        .values(
+            status="running",
+            phase="loading",
+            attempt=jobs.c.attempt + 1,
+            lease_owner=owner,
+            lease_until=now() + lease_seconds,
+            started_at=func.coalesce(jobs.c.started_at, now()),
+        )
+        .returning(jobs)
+    )
+    row = tx.execute(statement).mappings().one_or_none()
+    return JobRecord(**row) if row else None
+
+
+def renew(tx: Connection, claim: Claim, lease_seconds: float) -> bool:
+    """Lengthens the lease. Returns whether the job's cancellation was asked for. Raises: LeaseLost."""
+    statement = _held(claim).values(lease_until=now() + lease_seconds).returning(jobs.c.cancel_requested_at)
+    row = tx.execute(statement).one_or_none()
+    if row is None:
+        raise _lost(claim)
+    return row[0] is not None
+
+
+def report(tx: Connection, claim: Claim, values: Json) -> None:
+    """Writes progress, phase or the best epoch so far. Raises: LeaseLost."""
+    _must_hold(tx, claim, _held(claim).values(**values))
+
+
+def finish(tx: Connection, claim: Claim, status: str, values: Json) -> None:
+    """running → a final state. Raises: LeaseLost."""
+    ended = {"status": status, "phase": null(), "finished_at": now(), "estimated_finish": null()}
+    _must_hold(tx, claim, _held(claim).values(**ended, **_NO_LEASE, **values))
+
+
+def hand_back(tx: Connection, claim: Claim) -> None:
+    """running → queued, because the worker stops; nobody's fault, so it counts no crash. A job whose cancellation
+    was asked for is cancelled instead. Raises: LeaseLost."""
+    cancelled = jobs.c.cancel_requested_at.is_not(None)
+    values = {
+        "status": case((cancelled, "cancelled"), else_="queued"),
+        "finished_at": case((cancelled, now()), else_=null()),
+        "phase": null(),
+        "estimated_finish": null(),
+    }
+    _must_hold(tx, claim, _held(claim).values(**values, **_NO_LEASE))
+
+
+def crash(tx: Connection, claim: Claim, max_attempts: int, error: Json) -> bool:
+    """The run died without a word: queued again, or failed with `error` after `max_attempts` of it.
+
+    Returns whether it is queued again. Raises: LeaseLost.
+    """
+    statement = _held(claim).values(**_after_crash(max_attempts, error)).returning(jobs.c.status)
+    row = tx.execute(statement).one_or_none()
+    if row is None:
+        raise _lost(claim)
+    return bool(row[0] == "queued")
+
+
+# -- anybody's moves ----------------------------------------------------------------------------------
+
+
+def request_cancel(tx: Connection, job_id: str) -> JobRecord | None:
+    """queued → cancelled at once; running: asked for, and the worker that holds it ends it."""
+    is_queued = jobs.c.status == "queued"
+    statement = (
+        update(jobs)
+        .where(jobs.c.id == job_id, jobs.c.status.in_(("queued", "running")))
+        .values(
+            status=case((is_queued, "cancelled"), else_=jobs.c.status),
+            finished_at=case((is_queued, now()), else_=jobs.c.finished_at),
+            cancel_requested_at=func.coalesce(jobs.c.cancel_requested_at, now()),
+        )
+        .returning(jobs)
+    )
+    row = tx.execute(statement).mappings().one_or_none()
+    return JobRecord(**row) if row else None
+
+
+def reclaim_expired(tx: Connection, max_attempts: int, error: Json, limit: int = 100) -> list[JobRecord]:
+    """Running jobs whose lease ran out: cancelled if asked for, else as after a crash. Returns them as they are now."""
+    expired = select(jobs.c.id).where(jobs.c.status == "running", jobs.c.lease_until < now()).limit(limit)
+    ids = tx.execute(expired.with_for_update(skip_locked=True)).scalars().all()
+    if not ids:
+        return []
+    statement = update(jobs).where(jobs.c.id.in_(ids)).values(**_after_crash(max_attempts, error)).returning(jobs)
+    return [JobRecord(**row) for row in tx.execute(statement).mappings()]
+
+
+def oldest_queued(tx: Connection, limit: int) -> list[str]:
+    query = select(jobs.c.id).where(jobs.c.status == "queued").order_by(jobs.c.id).limit(limit)
+    return list(tx.execute(query).scalars())
+
+
+def statuses(tx: Connection, job_ids: list[str]) -> dict[str, str]:
+    """The status of each of these jobs that exists."""
+    query = select(jobs.c.id, jobs.c.status).where(jobs.c.id.in_(job_ids))
+    return {job_id: status for job_id, status in tx.execute(query).all()}
+
+
+# -- parts --------------------------------------------------------------------------------------------
+
+
+def held_by(claim: Claim) -> ColumnElement[bool]:
+    """True of the row while this claim is good."""
+    return and_(
+        jobs.c.id == claim.job_id,
+        jobs.c.attempt == claim.attempt,
+        jobs.c.lease_owner == claim.owner,
+        jobs.c.status == "running",
+    )
+
+
+def _held(claim: Claim) -> Update:
+    return update(jobs).where(held_by(claim))
+
+
+def _must_hold(tx: Connection, claim: Claim, statement: Update) -> None:
+    if tx.execute(statement).rowcount != 1:
+        raise _lost(claim)
+
+
+def _lost(claim: Claim) -> LeaseLost:
+    return LeaseLost(f"attempt {claim.attempt} of {claim.job_id} no longer holds the job")
+
+
+def _after_crash(max_attempts: int, error: Json) -> Json:
+    """New values of a row whose run died, decided by the database from what the row holds then."""
+    cancelled = jobs.c.cancel_requested_at.is_not(None)
+    exhausted = jobs.c.crashes + 1 >= max_attempts
+    return {
+        "status": case((cancelled, "cancelled"), (exhausted, "failed"), else_="queued"),
+        "crashes": jobs.c.crashes + 1,
+        "error": case((and_(~cancelled, exhausted), literal(error, jobs.c.error.type)), else_=null()),
+        "finished_at": case((cancelled | exhausted, now()), else_=null()),
+        "phase": null(),
+        "estimated_finish": null(),
+        **_NO_LEASE,
+    }

@@ -1,0 +1,100 @@
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from service.errors import ArtifactCorrupt, NotFound
+from service.store.artifacts import MANIFEST, ArtifactStore
+
+
+def publish(store: ArtifactStore, name: str = "m") -> Path:
+    with store.writing("models", name) as folder:
+        (folder / "weights").write_bytes(b"0123456789" * 100)
+        (folder / "sub").mkdir()
+        (folder / "sub" / "config").write_text("{}")
+    return store.path("models", name)
+
+
+def test_what_was_published_can_be_opened(artifacts: ArtifactStore) -> None:
+    publish(artifacts)
+    folder = artifacts.open("models", "m")
+    assert (folder / "sub" / "config").read_text() == "{}"
+    assert set(json.loads((folder / MANIFEST).read_text())["files"]) == {"weights", "sub/config"}
+
+
+def test_nothing_is_seen_before_it_is_whole(artifacts: ArtifactStore) -> None:
+    with artifacts.writing("models", "m") as folder:
+        (folder / "weights").write_bytes(b"half")
+        with pytest.raises(NotFound):
+            artifacts.open("models", "m")
+    artifacts.open("models", "m")
+
+
+def test_a_failed_write_leaves_nothing(artifacts: ArtifactStore) -> None:
+    def write_until_the_disk_is_full() -> None:
+        with artifacts.writing("models", "m") as folder:
+            (folder / "weights").write_bytes(b"half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk"):
+        write_until_the_disk_is_full()
+    assert [path for path in artifacts.root.rglob("*") if path.is_file()] == []
+
+
+def test_nothing_is_ever_overwritten(artifacts: ArtifactStore) -> None:
+    publish(artifacts)
+    with pytest.raises(FileExistsError):
+        publish(artifacts)
+    artifacts.open("models", "m")
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[5] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def fill_with_zeros(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, fill_with_zeros, os.unlink])
+def test_a_damaged_file_is_named(artifacts: ArtifactStore, damage: object) -> None:
+    folder = publish(artifacts)
+    assert callable(damage)
+    damage(folder / "weights")
+    with pytest.raises(ArtifactCorrupt, match="weights"):
+        artifacts.open("models", "m")
+
+
+def test_a_damaged_manifest_is_named(artifacts: ArtifactStore) -> None:
+    folder = publish(artifacts)
+    truncate(folder / MANIFEST)
+    with pytest.raises(ArtifactCorrupt, match=MANIFEST):
+        artifacts.open("models", "m")
+
+
+def test_a_folder_without_a_manifest_does_not_exist(artifacts: ArtifactStore) -> None:
+    (publish(artifacts) / MANIFEST).unlink()
+    with pytest.raises(NotFound):
+        artifacts.open("models", "m")
+
+
+def test_removed_things_are_gone_and_removing_again_is_no_error(artifacts: ArtifactStore) -> None:
+    publish(artifacts)
+    artifacts.remove("models", "m")
+    artifacts.remove("models", "m")
+    assert [path for path in artifacts.root.rglob("*") if path.is_file()] == []
+
+
+def test_old_leftovers_are_swept_and_new_ones_kept(artifacts: ArtifactStore) -> None:
+    old, new = artifacts.stage(), artifacts.stage()
+    os.utime(old, (time.time() - 100, time.time() - 100))
+    artifacts.sweep(older_than_seconds=50)
+    assert (old.exists(), new.exists()) == (False, True)

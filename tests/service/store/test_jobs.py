@@ -1,0 +1,163 @@
+"""The life of a job's row, on both databases."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from parts.rows import add_job, claim, read_job
+from service.errors import LeaseLost
+from service.store import events, jobs
+from service.store.database import Database
+from service.store.records import Claim, JobRecord
+
+ERROR = {"code": "worker_lost", "message": "gone"}
+
+
+def claim_next(database: Database, owner: str = "w", lease: float = 60) -> JobRecord | None:
+    with database.write() as tx:
+        return jobs.claim_next(tx, owner, lease)
+
+
+def test_a_claim_takes_the_oldest_job_and_gives_it_a_lease(database: Database) -> None:
+    first, second = add_job(database), add_job(database)
+    job = claim_next(database, lease=60)
+    assert job is not None
+    assert (job.id, job.status, job.attempt, job.phase) == (first.id, "running", 1, "loading")
+    assert job.lease_until is not None
+    assert job.started_at is not None
+    assert 59 < job.lease_until - job.started_at < 61
+    assert read_job(database, second.id).status == "queued"
+
+
+def test_many_workers_at_once_claim_each_job_once(database: Database) -> None:
+    for _ in range(10):
+        add_job(database)
+    with ThreadPoolExecutor(8) as pool:
+        claimed = list(pool.map(lambda number: claim_next(database, f"w{number}"), range(30)))
+    ids = [job.id for job in claimed if job]
+    assert len(ids) == len(set(ids)) == 10
+
+
+def test_whoever_lost_the_lease_can_write_nothing(database: Database) -> None:
+    add_job(database)
+    old = claim(database, lease_seconds=-1)
+    with database.write() as tx:
+        jobs.reclaim_expired(tx, 3, ERROR)
+    new = claim(database)
+    assert new.attempt == 2
+    for write in (
+        lambda tx: jobs.renew(tx, old, 60),
+        lambda tx: jobs.report(tx, old, {"phase": "training"}),
+        lambda tx: jobs.finish(tx, old, "succeeded", {}),
+        lambda tx: jobs.hand_back(tx, old),
+        lambda tx: jobs.crash(tx, old, 3, ERROR),
+        lambda tx: events.append(tx, old, "hello"),
+        lambda tx: jobs.renew(tx, Claim(new.job_id, new.attempt, "another owner"), 60),
+    ):
+        with pytest.raises(LeaseLost), database.write() as tx:
+            write(tx)
+    job = read_job(database, new.job_id)
+    assert (job.status, job.attempt, job.phase) == ("running", 2, "loading")
+
+
+def test_a_lease_that_still_runs_is_not_reclaimed(database: Database) -> None:
+    add_job(database)
+    claim(database, lease_seconds=60)
+    with database.write() as tx:
+        assert jobs.reclaim_expired(tx, 3, ERROR) == []
+
+
+def test_lost_workers_cost_attempts_until_the_job_fails(database: Database) -> None:
+    job = add_job(database)
+    for expected in ("queued", "queued", "failed"):
+        claim(database, lease_seconds=-1)
+        with database.write() as tx:
+            assert [moved.status for moved in jobs.reclaim_expired(tx, 3, ERROR)] == [expected]
+    ended = read_job(database, job.id)
+    assert ended.error == ERROR
+    assert ended.finished_at is not None
+    assert claim_next(database) is None
+
+
+def test_handing_back_costs_no_attempt(database: Database) -> None:
+    job = add_job(database)
+    for _ in range(5):
+        current = claim(database)
+        with database.write() as tx:
+            jobs.hand_back(tx, current)
+    again = read_job(database, job.id)
+    assert (again.status, again.crashes, again.attempt, again.lease_until) == ("queued", 0, 5, None)
+
+
+def test_a_queued_job_is_cancelled_at_once_and_never_starts(database: Database) -> None:
+    job = add_job(database)
+    with database.write() as tx:
+        cancelled = jobs.request_cancel(tx, job.id)
+    assert cancelled is not None
+    assert (cancelled.status, cancelled.finished_at is not None) == ("cancelled", True)
+    assert claim_next(database) is None
+
+
+def test_a_running_job_learns_of_its_cancellation_with_the_next_renewal(database: Database) -> None:
+    job = add_job(database)
+    held = claim(database)
+    with database.write() as tx:
+        assert jobs.renew(tx, held, 60) is False
+        asked = jobs.request_cancel(tx, job.id)
+    assert asked is not None
+    assert asked.status == "running"
+    with database.write() as tx:
+        assert jobs.renew(tx, held, 60) is True
+
+
+def test_a_cancelled_job_whose_worker_is_lost_is_cancelled_not_tried_again(database: Database) -> None:
+    job = add_job(database)
+    claim(database, lease_seconds=-1)
+    with database.write() as tx:
+        jobs.request_cancel(tx, job.id)
+        jobs.reclaim_expired(tx, 3, ERROR)
+    assert (read_job(database, job.id).status, read_job(database, job.id).error) == ("cancelled", None)
+
+
+def test_a_job_that_is_handed_back_while_its_end_is_asked_for_never_starts_again(database: Database) -> None:
+    job = add_job(database)
+    held = claim(database)
+    with database.write() as tx:
+        jobs.request_cancel(tx, job.id)
+        jobs.hand_back(tx, held)
+    ended = read_job(database, job.id)
+    assert (ended.status, ended.finished_at is not None) == ("cancelled", True)
+    assert claim_next(database) is None
+
+
+def test_a_final_job_is_not_cancelled(database: Database) -> None:
+    job = add_job(database)
+    held = claim(database)
+    with database.write() as tx:
+        jobs.finish(tx, held, "succeeded", {})
+        assert jobs.request_cancel(tx, job.id) is None
+    assert read_job(database, job.id).status == "succeeded"
+
+
+def test_a_key_is_taken_once(database: Database) -> None:
+    job = add_job(database)
+    with database.write() as tx:
+        jobs.add_key(tx, "k", "0" * 64, job.id)
+    with pytest.raises(jobs.KeyTaken), database.write() as tx:
+        jobs.add_key(tx, "k", "0" * 64, job.id)
+    with database.read() as tx:
+        assert jobs.find_key(tx, "k") == ("0" * 64, job.id)
+        assert jobs.find_key(tx, "other") is None
+
+
+def test_pages_are_newest_first_and_do_not_overlap(database: Database) -> None:
+    ids = [add_job(database).id for _ in range(5)]
+    seen: list[str] = []
+    after = None
+    for has_more in (True, True, False):
+        with database.read() as tx:
+            page = jobs.page(tx, 2, after)
+        assert page.has_more is has_more
+        seen += [job.id for job in page.data]
+        after = seen[-1]
+    assert seen == ids[::-1]
