@@ -1,0 +1,159 @@
+"""From rows as they were sent to a checked data set, or to complaints that name split, row and field."""
+
+from collections.abc import Mapping
+
+from service.datasets.complaints import Complaints
+from service.datasets.dataset import SPLITS, Dataset, Example, Scalar, count_labels
+from service.datasets.formats import SEPARATOR, RawRow, RawSplit
+from service.settings import Settings
+from service.store.records import Json, Task
+
+MAX_LABEL = 200  # characters
+MOST_ROWS = 100  # named in one warning
+
+
+def infer_task(splits: Mapping[str, RawSplit]) -> Task:
+    """Lists of labels mean deciding, single strings choosing.
+
+    In a table's cells, a separator anywhere, or a row without a label, means deciding.
+    """
+    for split in splits.values():
+        for row in split.rows:
+            several = isinstance(row.labels, list)
+            in_cell = (
+                split.cells and isinstance(row.labels, str) and (SEPARATOR in row.labels or not row.labels.strip())
+            )
+            if several or in_cell:
+                return "deciding"
+    return "choosing"
+
+
+def to_examples(split: RawSplit, name: str, task: Task, settings: Settings, complaints: Complaints) -> list[Example]:
+    """Checked examples; a row with a fault gives a complaint."""
+    if len(split.rows) > settings.max_rows:
+        complaints.add(f"has {len(split.rows)} rows; the most here is {settings.max_rows}", split=name)
+        return []
+    examples = []
+    for number, row in enumerate(split.rows):
+        text = _text(row, name, number, settings.max_text_bytes, complaints)
+        labels = _labels(row, split.cells, task, name, number, complaints)
+        extra = _extra(row, name, number, complaints)
+        examples.append(Example(text, labels, extra) if extra else Example(text, labels))
+    return examples
+
+
+def why_unsafe(text: str) -> str | None:
+    """What makes a string unfit to be stored and sent on: a lone surrogate or a NUL."""
+    if "\0" in text:
+        return "contains a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "contains half a surrogate pair, which is not Unicode text"
+    return None
+
+
+def _text(row: RawRow, split: str, number: int, max_bytes: int, complaints: Complaints) -> str:
+    text = row.text
+    if not isinstance(text, str):
+        message: str | None = "must be a string"
+    elif not text.strip():
+        message = "is empty; remove the row"
+    elif not (message := why_unsafe(text)) and len(text) > max_bytes // 4 and len(text.encode()) > max_bytes:
+        message = f"is longer than {max_bytes} bytes; cut it"
+    if message:
+        complaints.add(message, split=split, row=number, field="Text")
+    return text if isinstance(text, str) else ""
+
+
+def _labels(row: RawRow, cells: bool, task: Task, split: str, number: int, complaints: Complaints) -> tuple[str, ...]:
+    def complain(message: str) -> tuple[str, ...]:
+        complaints.add(message, split=split, row=number, field="Labels")
+        return ()
+
+    value = row.labels
+    if cells and isinstance(value, str):
+        value = (
+            value.strip() if task == "choosing" else [part.strip() for part in value.split(SEPARATOR) if part.strip()]
+        )
+    if task == "choosing" and not isinstance(value, str):
+        return complain("must be one string, because the task is choosing; lists of labels are for deciding")
+    if task == "deciding" and not isinstance(value, list):
+        return complain("must be a list of strings, because the task is deciding; an empty list means no label")
+    labels = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]  # a list, just checked
+    for label in labels:
+        if message := _label_fault(label):
+            return complain(message)
+    if len(set(labels)) != len(labels):
+        return complain("names a label twice")
+    return tuple(labels)
+
+
+def _label_fault(label: object) -> str | None:
+    if not isinstance(label, str):
+        return "must hold strings only"
+    if not label.strip():
+        return "is empty; give every row a label" if not label else "is made of spaces only"
+    if len(label) > MAX_LABEL:
+        return f"is longer than {MAX_LABEL} characters; is it a text in the label's place?"
+    return why_unsafe(label)
+
+
+def _extra(row: RawRow, split: str, number: int, complaints: Complaints) -> dict[str, Scalar]:
+    kept: dict[str, Scalar] = {}
+    for name, value in row.extra.items():
+        if not isinstance(value, Scalar):
+            complaints.add("must be a string, a number, true, false or null", split=split, row=number, field=name)
+        elif message := why_unsafe(name) or (why_unsafe(value) if isinstance(value, str) else None):
+            complaints.add(message, split=split, row=number, field=None if why_unsafe(name) else name)
+        else:
+            kept[name] = value
+    return kept
+
+
+def check_labels(dataset: Dataset, settings: Settings, complaints: Complaints) -> None:
+    """Complaints about the label set: too few, too many, or a label that cannot be learnt."""
+    known = {label for row in dataset.splits["train"] for label in row.labels}
+    least = 2 if dataset.task == "choosing" else 1
+    if len(dataset.labels) < least:
+        complaints.add(f"train needs at least {least} different labels to tell apart", split="train", field="Labels")
+    if len(dataset.labels) > settings.max_labels:
+        complaints.add(
+            f"{len(dataset.labels)} different labels; the most here is {settings.max_labels}", field="Labels"
+        )
+    reported: set[str] = set()
+    for name in ("val", "test"):
+        for number, row in enumerate(dataset.splits.get(name, [])):
+            for label in set(row.labels) - known - reported:
+                reported.add(label)
+                message = f"label {label!r} does not occur in train, so it cannot be learnt; add examples or remove it"
+                complaints.add(message, split=name, row=number, field="Labels")
+
+
+def label_warnings(dataset: Dataset) -> list[Json]:
+    """A warning for each split that lacks labels of train: its figures will not cover them."""
+    warnings = []
+    for name in ("val", "test"):
+        missing = [label for label, count in count_labels(dataset.splits[name], dataset.labels).items() if not count]
+        if missing:
+            listed = ", ".join(map(repr, missing[:20])) + (", …" if len(missing) > 20 else "")
+            message = f"{name} has no example of {listed}, so results there say nothing about it"
+            warnings.append({"code": "label_sets_differ", "message": message, "rows": []})
+    return warnings
+
+
+def leakage_warnings(dataset: Dataset) -> list[Json]:
+    """A warning that names the rows whose text an earlier split has too: results on them flatter the model.
+
+    Texts are compared without regard to case and spacing.
+    """
+    earlier: set[str] = set()
+    found: list[Json] = []
+    for name in SPLITS:
+        texts = [" ".join(row.text.casefold().split()) for row in dataset.splits[name]]
+        found += [{"split": name, "row": number} for number, text in enumerate(texts) if text in earlier]
+        earlier.update(texts)
+    if not found:
+        return []
+    message = f"{len(found)} texts of val and test occur in an earlier split too, so results look too good; remove them"
+    return [{"code": "leakage", "message": message, "rows": found[:MOST_ROWS]}]

@@ -1,0 +1,41 @@
+"""What a data set is: labelled texts in three splits."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from service.store.records import Json, Task
+
+SPLITS = ("train", "val", "test")
+Scalar = str | int | float | bool | None
+_NOTHING: Mapping[str, Scalar] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One text with its labels (exactly one for choosing) and whatever other columns came with it."""
+
+    text: str
+    labels: tuple[str, ...]
+    extra: Mapping[str, Scalar] = field(default_factory=lambda: _NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """All three splits, checked. `labels` is sorted; its order is the order of a model's outputs."""
+
+    task: Task
+    labels: list[str]
+    splits: dict[str, list[Example]]
+
+    def summary(self) -> Json:
+        """`{"train": {"rows": 192, "labels": {"a": 64, "b": 128}}, …}`"""
+        return {
+            name: {"rows": len(rows), "labels": count_labels(rows, self.labels)} for name, rows in self.splits.items()
+        }
+
+
+def count_labels(rows: Sequence[Example], labels: Sequence[str]) -> dict[str, int]:
+    """How often each of `labels` occurs in `rows`, zeros included."""
+    counts = Counter(label for row in rows for label in row.labels)
+    return {label: counts[label] for label in labels}

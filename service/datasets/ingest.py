@@ -1,0 +1,138 @@
+"""An upload becomes a stored data set, or is refused whole."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+from service.datasets.checks import check_labels, infer_task, label_warnings, leakage_warnings, to_examples
+from service.datasets.complaints import Complaints
+from service.datasets.dataset import SPLITS, Dataset, Example
+from service.datasets.files import write_dataset
+from service.datasets.formats import RawSplit, read_columns, read_file
+from service.datasets.splitting import iterative_stratification
+from service.errors import Conflict, NotFound
+from service.settings import Settings
+from service.store import datasets as dataset_rows
+from service.store.artifacts import ArtifactStore
+from service.store.database import Database
+from service.store.ids import new_id
+from service.store.records import DatasetRecord, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One split as a file."""
+
+    filename: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How missing splits are cut from train: shares of its rows. None: the default of 0.2."""
+
+    val: float | None = None
+    test: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What was sent: each split a file, or the object of a JSON body."""
+
+    name: str
+    task: Task | None
+    language: str | None
+    splits: dict[str, Upload | object]
+    cut: Cut = field(default_factory=Cut)
+
+
+DEFAULT_SHARE = 0.2
+
+
+def store_dataset(
+    submission: Submission, settings: Settings, database: Database, artifacts: ArtifactStore
+) -> DatasetRecord:
+    """Checks, cuts and stores an upload. Raises: DatasetInvalid, Unreadable; then nothing is kept."""
+    dataset = build_dataset(submission, settings)
+    dataset_id = new_id("ds")
+    with artifacts.writing("datasets", dataset_id) as folder:
+        sums = write_dataset(dataset, folder)
+    values = {
+        "id": dataset_id,
+        "name": submission.name,
+        "task": dataset.task,
+        "language": submission.language,
+        "labels": dataset.labels,
+        "splits": dataset.summary(),
+        "warnings": label_warnings(dataset) + leakage_warnings(dataset),
+        "sha256": hashlib.sha256("".join(sums[name] for name in SPLITS).encode()).hexdigest(),
+        "val_sha256": sums["val"],
+    }
+    try:
+        with database.write() as tx:
+            return dataset_rows.add(tx, values)
+    except BaseException:
+        artifacts.remove("datasets", dataset_id)
+        raise
+
+
+def delete_dataset(dataset_id: str, database: Database, artifacts: ArtifactStore) -> None:
+    """Raises: NotFound; Conflict while a job that is not final needs it."""
+    with database.write() as tx:
+        if dataset_rows.get(tx, dataset_id, lock=True) is None:
+            raise dataset_not_found()
+        if dataset_rows.in_use(tx, dataset_id):
+            raise Conflict("a queued or running job needs this data set; cancel it first", code="dataset_in_use")
+        dataset_rows.remove(tx, dataset_id)
+    artifacts.remove("datasets", dataset_id)
+
+
+def dataset_not_found() -> NotFound:
+    return NotFound("there is no data set with this id; GET /datasets lists them", code="dataset_not_found")
+
+
+def build_dataset(submission: Submission, settings: Settings) -> Dataset:
+    """From what was sent to a checked data set with all three splits. Raises: DatasetInvalid, Unreadable."""
+    complaints = Complaints()
+    raw = {name: _read(name, sent, complaints) for name, sent in submission.splits.items()}
+    complaints.raise_if_any()
+    task = submission.task or infer_task(raw)
+    splits = {name: to_examples(split, name, task, settings, complaints) for name, split in raw.items()}
+    total = sum(map(len, splits.values()))
+    if total > settings.max_rows:
+        complaints.add(f"{total} rows in all; the most here is {settings.max_rows}")
+    for name, rows in splits.items():
+        if not rows:
+            complaints.add("has no rows", split=name)
+    complaints.raise_if_any()
+    labels = sorted({label for rows in splits.values() for row in rows for label in row.labels})
+    dataset = Dataset(task, labels, splits)
+    check_labels(dataset, settings, complaints)
+    complaints.raise_if_any()
+    return Dataset(task, labels, _cut_missing(splits, submission.cut, complaints))
+
+
+def _read(name: str, sent: Upload | object, complaints: Complaints) -> RawSplit:
+    if isinstance(sent, Upload):
+        return read_file(sent.filename, sent.data, name, complaints)
+    return read_columns(sent, name, complaints)
+
+
+def _cut_missing(splits: dict[str, list[Example]], cut: Cut, complaints: Complaints) -> dict[str, list[Example]]:
+    asked = {"val": cut.val, "test": cut.test}
+    for name, share in asked.items():
+        if share is not None and name in splits:
+            complaints.add(f"was sent, so it cannot be cut from train; leave out split.{name}", split=name)
+    missing = {name: share or DEFAULT_SHARE for name, share in asked.items() if name not in splits}
+    if missing and not complaints.count:
+        rows = splits["train"]
+        shares = {"train": 1 - sum(missing.values()), **missing}
+        names = iterative_stratification([row.labels for row in rows], shares, cut.seed)
+        splits = splits | {name: [row for row, own in zip(rows, names, strict=True) if own == name] for name in shares}
+        for name in shares:
+            if not splits[name]:
+                complaints.add(
+                    f"train is too small to cut {name} from it; add rows or send {name} yourself", split=name
+                )
+    complaints.raise_if_any()
+    return {name: splits[name] for name in SPLITS}

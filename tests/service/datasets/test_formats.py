@@ -1,0 +1,226 @@
+"""Every form in which a split may arrive, and what is said of one that is not in any."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parts.toy_text import choosing, columns
+from service.datasets.complaints import Complaints
+from service.datasets.formats import RawRow, RawSplit, read_columns, read_file
+from service.datasets.json_text import parse_json
+from service.errors import Detail, Unreadable, UnsupportedMedia
+
+
+def read(filename: str, data: bytes | str) -> tuple[RawSplit, list[Detail]]:
+    complaints = Complaints()
+    split = read_file(filename, data.encode() if isinstance(data, str) else data, "train", complaints)
+    return split, complaints.details
+
+
+def rows_of(filename: str, data: bytes | str) -> list[RawRow]:
+    split, details = read(filename, data)
+    assert not details
+    return split.rows
+
+
+def complaint_of(filename: str, data: bytes | str) -> Detail:
+    details = read(filename, data)[1]
+    assert len(details) == 1, details
+    return details[0]
+
+
+ROWS = [RawRow("one", "a", {}), RawRow("two, or more", "b", {})]
+FILES = {
+    "t.json": '{"Text": ["one", "two, or more"], "Labels": ["a", "b"]}',
+    "t.jsonl": '{"text": "one", "label": "a"}\n{"text": "two, or more", "labels": "b"}\n',
+    "t.csv": 'text,label\none,a\n"two, or more",b\n',
+    "t.tsv": "text\tlabel\none\ta\ntwo, or more\tb\n",
+}
+
+
+@pytest.mark.parametrize("filename", FILES)
+def test_every_form_gives_the_same_rows(filename: str) -> None:
+    assert rows_of(filename, FILES[filename]) == ROWS
+    assert rows_of(f"A.{filename.upper()}", FILES[filename]) == ROWS
+
+
+@pytest.mark.parametrize("filename", FILES)
+def test_a_byte_order_mark_is_let_pass(filename: str) -> None:
+    assert rows_of(filename, b"\xef\xbb\xbf" + FILES[filename].encode()) == ROWS
+
+
+@pytest.mark.parametrize("filename", ["t.csv", "t.tsv", "t.jsonl"])
+def test_line_ends_may_be_mixed(filename: str) -> None:
+    first, second = FILES[filename].replace("\n", "\r\n", 1).rstrip("\n").rsplit("\n", 1)
+    assert (
+        rows_of(filename, f"{first}\n\n \r\n{second}" if filename == "t.jsonl" else f"{first}\n\n\r\n{second}") == ROWS
+    )
+
+
+@pytest.mark.parametrize("filename", ["t.csv", "t.tsv"])
+def test_a_table_in_utf_16_is_refused_with_what_to_do(filename: str) -> None:
+    detail = complaint_of(filename, FILES[filename].encode("utf-16"))
+    assert detail.split == "train"
+    assert "save it as UTF-8" in detail.message
+
+
+def test_json_in_utf_16_is_refused_with_what_to_do() -> None:
+    with pytest.raises(Unreadable, match=r"the file for train is not UTF-8 .* save it as UTF-8"):
+        read("t.json", FILES["t.json"].encode("utf-16"))
+    assert "save it as UTF-8" in read("t.jsonl", FILES["t.jsonl"].encode("utf-16"))[1][0].message
+
+
+@pytest.mark.parametrize("filename", ["t.xlsx", "t", "", "t.json.gz", "json", "../t.exe"])
+def test_another_extension_is_refused_with_those_that_are_read(filename: str) -> None:
+    with pytest.raises(UnsupportedMedia, match=r"\.json, \.jsonl, \.csv, \.tsv"):
+        read(filename, FILES["t.json"])
+
+
+# -- JSON ---------------------------------------------------------------------------------------------
+
+
+def test_column_names_are_read_in_any_case_and_extra_columns_are_kept() -> None:
+    split = read_columns({"TEXT": ["x"], "label": [["a"]], "Source": [7]}, "train", Complaints())
+    assert split == RawSplit([RawRow("x", ["a"], {"Source": 7})])
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "words"),
+    [
+        ([], None, "must be an object"),
+        ("x", None, "must be an object"),
+        ({}, "Text", "exactly one column `Text`"),
+        ({"Text": ["x"]}, "Labels", "exactly one column `Labels`"),
+        ({"Text": ["x"], "Labels": ["a"], "label": ["a"]}, "Labels", "exactly one column `Labels`"),
+        ({"Text": ["x"], "text": ["x"], "Labels": ["a"]}, "Text", "exactly one column `Text`"),
+        ({"Text": ["x"], "Labels": ["a"], "n": [1], "N": [1]}, None, "names a column twice"),
+        ({"Text": "x", "Labels": ["a"]}, "Text", "must be a list"),
+        ({"Text": ["x"], "Labels": {"0": "a"}}, "Labels", "must be a list"),
+        ({"Text": ["x", "y"], "Labels": ["a"]}, "Labels", "Text has 2, Labels has 1"),
+        ({"Text": ["x"], "Labels": ["a"], "n": []}, "Labels", "n has 0"),
+    ],
+)
+def test_what_is_not_columns_is_told_so(value: object, field: str | None, words: str) -> None:
+    complaints = Complaints()
+    assert read_columns(value, "val", complaints).rows == []
+    detail = complaints.details[0]
+    assert (detail.split, detail.field) == ("val", field)
+    assert words in detail.message
+
+
+def test_a_broken_line_is_named_and_the_rest_is_read_on() -> None:
+    data = '{"text": "x", "label": "a"}\n\n{"text": "y", "label": \n{"text": "z"}\n["z", "a"]\nnull\n'
+    details = read("t.jsonl", data)[1]
+    assert [(detail.split, detail.row, detail.field) for detail in details] == [
+        ("train", 1, None),
+        ("train", 2, "Labels"),
+        ("train", 3, None),
+        ("train", 4, None),
+    ]
+    assert "line 3 is not JSON" in details[0].message
+    assert "line 5 must be an object" in details[2].message
+    assert "line 6 must be an object" in details[3].message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '[{"b": {"a": 1, "a": 2}}]',
+        "NaN",
+        "[-Infinity]",
+        "1e999",
+        "[-1e999]",
+        "9" * 90_000,
+        "[" * 40_000 + "]" * 40_000,
+        '{"a":' * 40_000 + "1" + "}" * 40_000,
+        "",
+        "{",
+        "[1] [2]",
+        "'a'",
+        "\ufeff\ufeff[]",
+    ],
+    ids=lambda text: text[:20].encode("unicode_escape").decode() or "empty",
+)
+def test_what_is_not_standard_json_is_unreadable(text: str) -> None:
+    with pytest.raises(Unreadable, match=r"^it is "):
+        parse_json(text.encode(), "it")
+
+
+def test_bad_utf_8_is_unreadable_and_its_place_is_named() -> None:
+    with pytest.raises(Unreadable, match=r"byte 1\)"):
+        parse_json(b'"\xff"')
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(JSON_VALUES)
+def test_every_standard_value_is_read_as_python_reads_it(value: object) -> None:
+    assert parse_json(json.dumps(value).encode()) == value
+
+
+# -- tables -------------------------------------------------------------------------------------------
+
+
+def test_quoted_cells_may_hold_anything() -> None:
+    data = 'Source,TEXT,Labels\n7,"a ""b"", c\nd\r\ne",x|y\n'
+    split, details = read("t.csv", data)
+    assert not details
+    assert split == RawSplit([RawRow('a "b", c\nd\r\ne', "x|y", {"Source": "7"})], cells=True)
+
+
+def test_a_cell_may_be_long() -> None:
+    assert rows_of("t.csv", f"text,label\n{'x' * 300_000},a\n") == [RawRow("x" * 300_000, "a", {})]
+
+
+@pytest.mark.parametrize("tail", ['"left open,a\nmore,b\n', 'x,a\n"left" open,b\n'])
+def test_a_quotation_mark_left_open_is_told_with_its_line(tail: str) -> None:
+    detail = complaint_of("t.csv", f"text,label\none,a\n{tail}")
+    assert detail.split == "train"
+    assert detail.row is not None
+    assert detail.row >= 1
+    assert "is a quotation mark left open?" in detail.message
+
+
+@pytest.mark.parametrize(
+    ("data", "fields"),
+    [
+        ("", ["Text", "Labels"]),
+        ("\n", ["Text", "Labels"]),
+        ("good fruit,a\nbad fruit,b\n", ["Text", "Labels"]),
+        ("text,tag\nx,a\n", ["Labels"]),
+        ("text;label\nx;a\n", ["Text", "Labels"]),
+        ("text,label,label\nx,a,b\n", ["Labels"]),
+    ],
+)
+def test_a_table_without_its_header_is_told_what_it_needs(data: str, fields: list[str]) -> None:
+    details = read("t.csv", data)[1]
+    assert [detail.field for detail in details if detail.field] == fields
+    assert all("needs exactly one column" in detail.message for detail in details if detail.field)
+
+
+def test_ragged_rows_are_named() -> None:
+    details = read("t.csv", "text,label\nx,a\n\ny\nz,b,c\n")[1]
+    assert [(detail.row, detail.message) for detail in details] == [
+        (1, "has 1 cells where the header has 2"),
+        (2, "has 3 cells where the header has 2"),
+    ]
+
+
+def test_only_the_first_hundred_complaints_are_kept() -> None:
+    complaints = Complaints()
+    read_file("t.jsonl", b"[]\n" * 1000, "train", complaints)
+    assert (complaints.count, len(complaints.details)) == (1000, 100)
+
+
+def test_a_whole_toy_split_survives() -> None:
+    texts, labels = choosing(60, language="other")
+    expected = [RawRow(text, label, {}) for text, label in zip(texts, labels, strict=True)]
+    assert rows_of("t.json", json.dumps(columns(texts, labels))) == expected

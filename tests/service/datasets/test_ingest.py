@@ -1,0 +1,231 @@
+"""An upload is stored whole and read back as it was, or leaves nothing behind."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from parts.rows import add_job
+from parts.toy_text import choosing, columns, deciding
+from service.datasets.dataset import SPLITS, Dataset, Example
+from service.datasets.files import read_dataset, write_dataset
+from service.datasets.ingest import Cut, Submission, Upload, build_dataset, delete_dataset, store_dataset
+from service.errors import ClassiglotError, Conflict, DatasetInvalid, NotFound, Unavailable, Unreadable
+from service.settings import Settings, read_settings
+from service.store import datasets as dataset_rows
+from service.store import jobs as job_rows
+from service.store.artifacts import MANIFEST, ArtifactStore
+from service.store.database import Database
+from service.store.migrate import migrate
+from service.store.records import DatasetRecord
+
+SETTINGS = read_settings()
+
+
+class Shelter:
+    """A database and an artifact store of one test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = Database(f"sqlite:///{folder / 'test.sqlite3'}")
+        migrate(self.database)
+        self.artifacts = ArtifactStore(folder / "artifacts")
+
+    def store(self, submission: Submission, settings: Settings = SETTINGS) -> DatasetRecord:
+        return store_dataset(submission, settings, self.database, self.artifacts)
+
+    def delete(self, dataset_id: str) -> None:
+        delete_dataset(dataset_id, self.database, self.artifacts)
+
+    def read(self, record: DatasetRecord) -> Dataset:
+        return read_dataset(self.artifacts.open("datasets", record.id), record.task, record.labels)
+
+    def rows(self) -> list[str]:
+        with self.database.read() as tx:
+            return [record.id for record in dataset_rows.page(tx, 100, None).data]
+
+    def files(self) -> list[str]:
+        """Everything on disk: files anywhere, and whatever lies aside."""
+        paths = self.artifacts.root.rglob("*")
+        return sorted(path.name for path in paths if path.is_file() or path.parent.name == ".aside")
+
+
+@pytest.fixture
+def shelter(tmp_path: Path) -> Iterator[Shelter]:
+    shelter = Shelter(tmp_path)
+    yield shelter
+    shelter.database.close()
+
+
+def submission(cut: Cut | None = None, /, **splits: object) -> Submission:
+    return Submission("fruit", None, None, dict(splits), cut or Cut())
+
+
+def fruit(rows: int = 30) -> dict[str, Any]:
+    return columns(*choosing(rows))
+
+
+# -- stored and read back -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("made", [choosing(30, language="other"), deciding(40)], ids=["choosing", "deciding"])
+def test_what_is_stored_is_read_back_equal(shelter: Shelter, made: Any) -> None:
+    sent = {**columns(*made), "Source": [f"line {row}\n\u2028" for row in range(len(made[0]))]}
+    record = shelter.store(submission(train=sent))
+    dataset = shelter.read(record)
+    assert dataset == build_dataset(submission(train=sent), SETTINGS)
+    assert record.splits == dataset.summary()
+    kept = sorted((row.text, row.labels, row.extra["Source"]) for rows in dataset.splits.values() for row in rows)
+    labels = [tuple(label) if isinstance(label, list) else (label,) for label in sent["Labels"]]
+    assert kept == sorted(zip(sent["Text"], labels, sent["Source"], strict=True))
+
+
+SAFE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+ROW = st.builds(
+    Example, SAFE, st.lists(SAFE, max_size=3).map(tuple), st.dictionaries(SAFE, SAFE | st.integers() | st.none())
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # each example overwrites the files
+@given(rows=st.lists(ROW, max_size=5))
+def test_files_hold_any_text(tmp_path: Path, rows: list[Example]) -> None:
+    dataset = Dataset("deciding", ["a"], {"train": rows, "val": rows[:1], "test": []})
+    write_dataset(dataset, tmp_path)
+    assert read_dataset(tmp_path, "deciding", ["a"]) == dataset
+
+
+def test_labels_are_sorted_by_code_point(shelter: Shelter) -> None:
+    train = {"Text": [f"text {row}" for row in range(20)], "Labels": ["b", "ä", "B", "a"] * 5}
+    assert shelter.store(submission(train=train)).labels == ["B", "a", "b", "ä"]
+
+
+def test_splits_that_were_sent_are_kept_as_they_are(shelter: Shelter) -> None:
+    sent = {name: fruit(9) for name in SPLITS}
+    dataset = shelter.read(shelter.store(submission(**sent)))
+    for name in SPLITS:
+        assert [row.text for row in dataset.splits[name]] == sent[name]["Text"]
+
+
+def test_only_the_missing_split_is_cut(shelter: Shelter) -> None:
+    record = shelter.store(submission(Cut(val=0.3), train=fruit(30), test=fruit(6)))
+    assert {name: split["rows"] for name, split in record.splits.items()} == {"train": 21, "val": 9, "test": 6}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_rare_labels_stay_in_train(shelter: Shelter, share: float) -> None:
+    train = {"Text": [f"text {row}" for row in range(22)], "Labels": ["a", "b"] * 10 + ["rare", "rarer"]}
+    record = shelter.store(submission(Cut(val=share), train=train))
+    assert (record.splits["train"]["labels"]["rare"], record.splits["train"]["labels"]["rarer"]) == (1, 1)
+    assert [warning["code"] for warning in record.warnings] == ["label_sets_differ"] * 2
+
+
+def test_another_seed_cuts_otherwise(shelter: Shelter) -> None:
+    first, again, other = (shelter.store(submission(Cut(seed=seed), train=fruit(30))) for seed in (1, 1, 2))
+    assert shelter.read(first) == shelter.read(again)
+    assert first.val_sha256 == again.val_sha256 != other.val_sha256
+
+
+# -- sums ---------------------------------------------------------------------------------------------
+
+
+def test_the_sum_is_of_the_content_alone(shelter: Shelter) -> None:
+    texts, labels = choosing(30)
+    lines = "\n".join(
+        json.dumps({"label": label, "text": text}) for text, label in zip(texts, labels, strict=True)
+    ).encode()
+    first = shelter.store(submission(train=columns(texts, labels)))
+    second = shelter.store(Submission("other", "choosing", "french", {"train": Upload("a.jsonl", lines)}))
+    assert (first.sha256, first.val_sha256) == (second.sha256, second.val_sha256)
+    assert first.id < second.id
+
+
+def test_the_sum_changes_with_any_content(tmp_path: Path) -> None:
+    base = {name: {"Text": ["x", "y"], "Labels": ["a", "b"]} for name in SPLITS}
+    lists = {name: {"Text": ["x", "y"], "Labels": [["a"], ["b"]]} for name in SPLITS}
+    variants: list[dict[str, object]] = [
+        {**base},
+        {**base, "train": {"Text": ["x", "z"], "Labels": ["a", "b"]}},
+        {**base, "train": {"Text": ["x", "y"], "Labels": ["b", "a"]}},
+        {**base, "test": {"Text": ["y", "x"], "Labels": ["b", "a"]}},
+        {**base, "val": {"Text": ["x", "y"], "Labels": ["a", "b"], "n": [1, 2]}},
+        {**base, "val": {"Text": ["x", "y"], "Labels": ["a", "b"], "n": ["1", "2"]}},
+        {**lists},
+    ]
+    datasets = [build_dataset(submission(**splits), SETTINGS) for splits in variants]
+    assert len({tuple(write_dataset(dataset, tmp_path).values()) for dataset in datasets}) == len(variants)
+
+
+# -- refused ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("splits", "cut", "words"),
+    [
+        ({"train": {"Text": [], "Labels": []}}, Cut(), "in split train: has no rows"),
+        ({"train": fruit(30), "val": {"Text": [], "Labels": []}}, Cut(), "in split val: has no rows"),
+        ({"train": {"Text": ["x", "y"], "Labels": ["a", "b"]}}, Cut(), "train is too small to cut val from it"),
+        ({"train": fruit(30), "val": fruit(3)}, Cut(val=0.2), r"leave out split\.val"),
+        ({"train": {"Text": ["x", "y"], "Labels": ["a", "a"]}}, Cut(), "at least 2 different labels"),
+        ({"train": fruit(30), "test": {"Text": ["x"], "Labels": ["zebra"]}}, Cut(), "label 'zebra' does not occur in"),
+        ({"train": {"Text": ["x", "y"], "Labels": ["a", ["b"]]}}, Cut(), "must be a list of strings"),
+        ({"train": Upload("a.csv", b'text,label\n"open,a\n')}, Cut(), "left open"),
+    ],
+)
+def test_a_refused_upload_leaves_nothing_behind(shelter: Shelter, splits: Any, cut: Cut, words: str) -> None:
+    with pytest.raises(DatasetInvalid, match=words):
+        shelter.store(submission(cut, **splits))
+    assert (shelter.rows(), shelter.files()) == ([], [])
+
+
+def test_an_unreadable_file_leaves_nothing_behind(shelter: Shelter) -> None:
+    with pytest.raises(Unreadable):
+        shelter.store(submission(train=Upload("a.json", b"{")))
+    assert (shelter.rows(), shelter.files()) == ([], [])
+
+
+def test_a_database_that_fails_leaves_nothing_on_disk(shelter: Shelter) -> None:
+    with shelter.database.write() as tx:
+        tx.execute(text("DROP TABLE datasets"))
+    with pytest.raises(Unavailable):
+        shelter.store(submission(train=fruit()))
+    assert shelter.files() == []
+
+
+@pytest.mark.parametrize("name", ["max_rows", "max_labels"])
+def test_limits_count_the_whole_upload(name: str) -> None:
+    sent = submission(**{split: fruit(9) for split in SPLITS})
+    enough = {"max_rows": 27, "max_labels": 3}[name]
+    build_dataset(sent, read_settings(**{name: enough}))
+    with pytest.raises(DatasetInvalid, match=f"the most here is {enough - 1}"):
+        build_dataset(sent, read_settings(**{name: enough - 1}))
+
+
+# -- deletion -----------------------------------------------------------------------------------------
+
+
+def test_a_deleted_data_set_is_gone_and_others_stay(shelter: Shelter) -> None:
+    first, second = (shelter.store(submission(train=fruit())) for _ in range(2))
+    shelter.delete(first.id)
+    assert shelter.rows() == [second.id]
+    assert shelter.files() == sorted([MANIFEST, *(f"{name}.jsonl" for name in SPLITS)])
+    with pytest.raises(NotFound):
+        shelter.artifacts.open("datasets", first.id)
+    with pytest.raises(ClassiglotError, match="no data set with this id"):
+        shelter.delete(first.id)
+
+
+def test_a_data_set_that_a_job_waits_for_cannot_be_deleted(shelter: Shelter) -> None:
+    record = shelter.store(submission(train=fruit()))
+    job = add_job(shelter.database, dataset_id=record.id)
+    with pytest.raises(Conflict, match="cancel it first"):
+        shelter.delete(record.id)
+    assert shelter.rows() == [record.id]
+    assert shelter.read(record)
+    with shelter.database.write() as tx:
+        job_rows.request_cancel(tx, job.id)
+    shelter.delete(record.id)
+    assert shelter.rows() == []

@@ -1,0 +1,83 @@
+"""What holds of every cut, whatever the labels, the shares and the seed."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parts.toy_text import choosing, deciding
+from service.datasets.splitting import iterative_stratification
+
+THIRDS = {"train": 0.6, "val": 0.2, "test": 0.2}
+LABELS = "abcdefg"
+SINGLE = st.lists(st.sampled_from(LABELS).map(lambda label: (label,)), max_size=80)
+SEVERAL = st.lists(st.lists(st.sampled_from(LABELS), unique=True, max_size=4), max_size=80)
+SEEDS = st.integers(0, 2**32 - 1)
+# In whole percents, as people ask for them: val and test at most a half each, the rest is train's.
+SHARES = st.tuples(st.integers(1, 50), st.integers(1, 49)).map(
+    lambda asked: {"train": 1 - sum(asked) / 100, "val": asked[0] / 100, "test": asked[1] / 100}
+)
+
+
+@given(SEVERAL, SHARES, SEEDS)
+def test_each_row_is_in_exactly_one_split(label_sets: list[list[str]], shares: dict[str, float], seed: int) -> None:
+    names = iterative_stratification(label_sets, shares, seed)
+    assert len(names) == len(label_sets)
+    assert set(names) <= shares.keys()
+
+
+@given(SEVERAL, SHARES, SEEDS)
+def test_every_label_occurs_in_train(label_sets: list[list[str]], shares: dict[str, float], seed: int) -> None:
+    names = iterative_stratification(label_sets, shares, seed)
+    in_train = {label for labels, name in zip(label_sets, names, strict=True) if name == "train" for label in labels}
+    assert in_train == {label for labels in label_sets for label in labels}
+
+
+@given(SEVERAL, SHARES, SEEDS)
+def test_the_same_seed_gives_the_same_cut(label_sets: list[list[str]], shares: dict[str, float], seed: int) -> None:
+    assert iterative_stratification(label_sets, shares, seed) == iterative_stratification(label_sets, shares, seed)
+
+
+@given(SINGLE, st.integers(1, 33), st.integers(1, 33), SEEDS)
+def test_single_labels_are_shared_out_to_the_row(label_sets: list[tuple[str]], val: int, test: int, seed: int) -> None:
+    shares = {"train": 1 - (val + test) / 100, "val": val / 100, "test": test / 100}
+    names = iterative_stratification(label_sets, shares, seed)
+    rows = Counter(labels[0] for labels in label_sets)
+    got = Counter((labels[0], name) for labels, name in zip(label_sets, names, strict=True))
+    for label, count in rows.items():
+        for name, share in shares.items():
+            assert abs(got[label, name] - share * count) <= 1
+
+
+@given(st.integers(0, 60), st.integers(0, 60), SEEDS)
+def test_rows_without_labels_are_shared_out_too(labelled: int, bare: int, seed: int) -> None:
+    names = iterative_stratification([("a",)] * labelled + [()] * bare, THIRDS, seed)
+    for group in (names[:labelled], names[labelled:]):
+        for name, share in THIRDS.items():
+            assert abs(group.count(name) - share * len(group)) <= 1
+
+
+def test_rare_labels_fill_val_and_test_alike() -> None:
+    names = iterative_stratification([(f"label {row // 2}",) for row in range(40)], THIRDS, 0)
+    assert Counter(names) == {"train": 20, "val": 10, "test": 10}
+
+
+def test_another_seed_gives_another_cut() -> None:
+    label_sets = [(label,) for label in choosing(60)[1]]
+    cuts = {tuple(iterative_stratification(label_sets, THIRDS, seed)) for seed in range(10)}
+    assert len(cuts) == 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_several_labels_are_spread_as_the_splits_are(seed: int) -> None:
+    label_sets = deciding(400, seed)[1]
+    names = iterative_stratification(label_sets, THIRDS, seed)
+    for name, share in THIRDS.items():
+        rows = [labels for labels, own in zip(label_sets, names, strict=True) if own == name]
+        assert abs(len(rows) - share * 400) <= 12
+        for label in {label for labels in label_sets for label in labels}:
+            wanted = share * sum(label in labels for labels in label_sets)
+            assert abs(sum(label in labels for labels in rows) - wanted) <= 4
+        wanted = share * label_sets.count([])
+        assert abs(rows.count([]) - wanted) <= 1
