@@ -1,0 +1,90 @@
+"""Versions of a name, and which of them is best."""
+
+import contextlib
+from collections.abc import Sequence
+
+from service.errors import NotFound, Unacceptable
+from service.store import models as model_rows
+from service.store.artifacts import ArtifactStore
+from service.store.database import Database
+from service.store.records import ModelRecord, Page
+
+
+def choose_best(versions: Sequence[ModelRecord]) -> ModelRecord:
+    """The version that answers for a name: the one pinned last; else the lowest validation loss among those
+    validated on the same split as the newest; of equals, the newest. `versions` are one name's, not empty."""
+    pinned = [version for version in versions if version.pinned_at is not None]
+    if pinned:
+        return max(pinned, key=lambda version: version.pinned_at or 0)
+    newest = max(versions, key=lambda version: version.version)
+    comparable = [version for version in versions if version.val_sha256 == newest.val_sha256]
+    return min(comparable, key=lambda version: (version.val_loss, -version.version))
+
+
+class ModelCatalog:
+    """The finished models of this installation."""
+
+    def __init__(self, database: Database, artifacts: ArtifactStore) -> None:
+        self._database = database
+        self._artifacts = artifacts
+
+    def get(self, model_id: str) -> tuple[ModelRecord, bool]:
+        """The version and whether it is its name's best. Raises: NotFound."""
+        with self._database.read() as tx:
+            record = model_rows.get(tx, model_id)
+            if record is None:
+                raise _no_such_id()
+            return record, choose_best(model_rows.versions(tx, {record.name})).id == record.id
+
+    def page(self, limit: int, after: str | None) -> Page[tuple[ModelRecord, bool]]:
+        with self._database.read() as tx:
+            page = model_rows.page(tx, limit, after)
+            versions = model_rows.versions(tx, {record.name for record in page.data})
+        names: dict[str, list[ModelRecord]] = {}
+        for version in versions:
+            names.setdefault(version.name, []).append(version)
+        best = {choose_best(group).id for group in names.values()}
+        return Page([(record, record.id in best) for record in page.data], page.has_more)
+
+    def resolve(self, wanted: str | None) -> ModelRecord:
+        """The version that answers for an id, a name, or for nothing where only one name exists.
+
+        Raises: NotFound; Unacceptable when a name is needed.
+        """
+        with self._database.read() as tx:
+            if wanted is None:
+                wanted = self._only_name(model_rows.names(tx, limit=2))
+            elif record := model_rows.get(tx, wanted):
+                return record
+            versions = model_rows.versions(tx, {wanted})
+        if not versions:
+            raise NotFound("no model has this name or id; GET /models lists them", code="model_not_found")
+        return choose_best(versions)
+
+    def _only_name(self, names: list[str]) -> str:
+        if not names:
+            raise NotFound("no model has been trained yet; POST /jobs trains one", code="model_not_found")
+        if len(names) > 1:
+            raise Unacceptable('several models exist; say which with "model": "<name or id>"', code="model_required")
+        return names[0]
+
+    def promote(self, model_id: str) -> ModelRecord:
+        """Pins a version as its name's best, until another is. Raises: NotFound."""
+        with self._database.write() as tx:
+            if not model_rows.pin(tx, model_id):
+                raise _no_such_id()
+            record = model_rows.get(tx, model_id)
+        assert record is not None
+        return record
+
+    def delete(self, model_id: str) -> None:
+        """Takes a version away; requests that already hold it end in peace. Raises: NotFound."""
+        with self._database.write() as tx:
+            if not model_rows.remove(tx, model_id):
+                raise _no_such_id()
+        with contextlib.suppress(OSError):  # the row is gone: what is left on disk is garbage, not a model
+            self._artifacts.remove("models", model_id)
+
+
+def _no_such_id() -> NotFound:
+    return NotFound("there is no model with this id; GET /models lists them", code="model_not_found")

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+
+from parts.rows import add_model
+from service.errors import NotFound
+from service.models.versions import ModelCatalog
+from service.store.artifacts import ArtifactStore
+from service.store.database import Database
+from service.store.records import ModelRecord
+
+
+@pytest.fixture
+def catalog(database: Database, tmp_path: Path) -> ModelCatalog:
+    return ModelCatalog(database, ArtifactStore(tmp_path / "artifacts"))
+
+
+def best(catalog: ModelCatalog) -> ModelRecord:
+    return catalog.resolve("fruit")
+
+
+def test_the_lowest_validation_loss_answers(database: Database, catalog: ModelCatalog) -> None:
+    add_model(database, val_loss=0.5)
+    second = add_model(database, val_loss=0.3)
+    add_model(database, val_loss=0.4)
+    assert best(catalog).id == second.id
+
+
+def test_only_versions_with_the_newest_ones_validation_split_are_compared(
+    database: Database, catalog: ModelCatalog
+) -> None:
+    add_model(database, val_loss=0.1, val_sha256="a" * 64)
+    newest = add_model(database, val_loss=0.9, val_sha256="b" * 64)
+    assert best(catalog).id == newest.id
+
+
+def test_of_equals_the_newest_answers(database: Database, catalog: ModelCatalog) -> None:
+    add_model(database, val_loss=0.5)
+    newer = add_model(database, val_loss=0.5)
+    assert best(catalog).id == newer.id
+
+
+def test_a_promoted_version_answers_until_another_is_promoted(database: Database, catalog: ModelCatalog) -> None:
+    first, second = add_model(database, val_loss=0.9), add_model(database, val_loss=0.8)
+    add_model(database, val_loss=0.1)
+    catalog.promote(first.id)
+    assert best(catalog).id == first.id
+    catalog.promote(second.id)
+    assert best(catalog).id == second.id
+    catalog.delete(second.id)
+    assert best(catalog).id == first.id
+
+
+def test_lists_mark_one_best_of_each_name(database: Database, catalog: ModelCatalog) -> None:
+    for name in ("fruit", "tools"):
+        for loss in (0.5, 0.2, 0.4):
+            add_model(database, name=name, val_loss=loss)
+    page = catalog.page(10, None)
+    assert [(record.name, record.version) for record, is_best in page.data if is_best] == [("tools", 2), ("fruit", 2)]
+    record, is_best = catalog.get(page.data[0][0].id)
+    assert (record.version, is_best) == (3, False)
+
+
+def test_deleted_and_unknown_versions_are_not_found(database: Database, catalog: ModelCatalog) -> None:
+    model = add_model(database)
+    catalog.delete(model.id)
+    for ask in (catalog.get, catalog.promote, catalog.delete, catalog.resolve):
+        with pytest.raises(NotFound):
+            ask(model.id)
+    with pytest.raises(NotFound):
+        best(catalog)
