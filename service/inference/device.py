@@ -1,0 +1,42 @@
+"""Where the numbers are computed."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from service.errors import DeviceMissing
+
+
+def pick_device(asked: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
+    """CUDA when there is one, else the processor. Raises: DeviceMissing when CUDA was asked for and is not there."""
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise DeviceMissing("DEVICE=cuda, but torch sees no GPU; look at its driver and build, or set DEVICE=auto")
+    return torch.device("cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    """For people: `cuda (NVIDIA H200)` or `cpu (8 threads)`."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 products run in hardware there (on x86: AVX-512 BF16 or AMX)."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def autocast(device: torch.device) -> AbstractContextManager[object]:
+    """bfloat16 autocast where the hardware has it, else plain float32. No loss scaling is needed for bfloat16."""
+    if not has_bfloat16(device):
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def use_threads(threads: int | None) -> None:
+    """Bounds the processor threads of one forward pass; None: as many as torch takes by itself."""
+    if threads:
+        torch.set_num_threads(threads)

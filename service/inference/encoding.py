@@ -1,0 +1,52 @@
+"""Texts to token ids: the same code for training, evaluation and serving."""
+
+from collections.abc import Sequence
+
+import torch
+from tokenizers import Encoding as HubEncoding
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from service.inference.predictions import Encoding
+
+
+class TextEncoder:
+    """Encodes up to `max_length` tokens a text. Safe to call from several threads."""
+
+    def __init__(self, tokenizer: Tokenizer, max_length: int, pad_id: int, row_of_id: Tensor | None = None) -> None:
+        """`row_of_id`, int64 of shape (vocabulary,), where the embedding table was made smaller for training."""
+        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a copy, because length limits are its state
+        self._tokenizer.encode_special_tokens = True  # a text that says "<pad>" means these five letters
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length)
+        self.max_length = max_length
+        self.pad_id = pad_id
+        self.row_of_id = row_of_id
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._special = {number for number, token in added.items() if token.special}
+        self._unknown = next(filter(None, map(self._tokenizer.token_to_id, ("<unk>", "[UNK]"))), pad_id)
+
+    def encode(self, texts: Sequence[str]) -> list[Encoding]:
+        encodings = self._tokenizer.encode_batch(list(texts))
+        return [Encoding(self._plain_ids(encoding), bool(encoding.overflowing)) for encoding in encodings]
+
+    def _plain_ids(self, encoding: HubEncoding) -> list[int]:
+        """Unigram vocabularies hold "<pad>" as a piece like any other: within a text it becomes unknown."""
+        ids: list[int] = encoding.ids
+        inside = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
+        for place in inside:
+            if ids[place] in self._special:
+                ids[place] = self._unknown
+        return ids
+
+    def pad(self, rows: Sequence[Encoding], device: torch.device) -> dict[str, Tensor]:
+        """`input_ids` and `attention_mask`, both int64 of shape (rows, longest row)."""
+        longest = max(len(row.ids) for row in rows)
+        ids = torch.full((len(rows), longest), self.pad_id, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for number, row in enumerate(rows):
+            ids[number, : len(row.ids)] = torch.tensor(row.ids)
+            mask[number, : len(row.ids)] = 1
+        if self.row_of_id is not None:
+            ids = self.row_of_id[ids]
+        return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}

@@ -1,0 +1,50 @@
+"""Torch and transformers in the service: imported in the background, because they take seconds and only
+`/predict` needs them."""
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from service.settings import Settings
+from service.store.artifacts import ArtifactStore
+from service.store.records import ModelRecord
+
+if TYPE_CHECKING:
+    from service.inference.classifier import Classifier
+
+
+class Runtime:
+    """Opens classifiers on this machine's device. Each method may block until the libraries are there."""
+
+    def __init__(self, settings: Settings, artifacts: ArtifactStore) -> None:
+        self._settings = settings
+        self._artifacts = artifacts
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Imports the libraries and sets their threads; again is no error, and at once.
+
+        One thread at a time: transformers' lazy modules break when two import them together.
+        """
+        with self._lock:
+            os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read once by OpenMP; see worker.process
+            from service.inference import architectures, device
+
+            architectures.quieten()
+            device.use_threads(self._settings.threads)
+
+    def load(self, record: ModelRecord) -> "Classifier":
+        """Raises: NotFound, ArtifactCorrupt, DeviceMissing."""
+        self.start()
+        from service.inference.classifier import Classifier
+        from service.inference.device import pick_device
+
+        device = pick_device(self._settings.device)
+        return Classifier.load(self._artifacts.open("models", record.id), device)
+
+    def device(self) -> str:
+        """For people: where answers are computed. Raises: DeviceMissing."""
+        self.start()
+        from service.inference.device import describe_device, pick_device
+
+        return describe_device(pick_device(self._settings.device))

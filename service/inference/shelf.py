@@ -1,0 +1,129 @@
+"""Which models are in memory: loaded once, the most recently used kept, a new best taken over in passing."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from service.errors import ClassiglotError, Unavailable
+from service.inference.batcher import Batcher, Engine
+from service.logs import get_logger
+from service.store.records import ModelRecord
+
+if TYPE_CHECKING:  # it brings torch, which the service loads in the background
+    from service.inference.classifier import Classifier
+
+log = get_logger(__name__)
+PATIENCE = 2.0  # seconds a request waits for a new best before the version in memory answers instead
+RETRY_LOAD = 30.0  # seconds before a version that could not be loaded is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    record: ModelRecord
+    classifier: "Classifier"
+    batcher: Batcher
+
+
+class Shelf:
+    """Loaded models by id. Use from one event loop.
+
+    Args:
+        resolve: from a wanted name, id or None to the version that answers (may block).
+        load: from a version to its classifier (may block).
+        memory_bytes: limit on the weights in memory; one model always stays.
+    """
+
+    def __init__(
+        self,
+        resolve: Callable[[str | None], ModelRecord],
+        load: Callable[[ModelRecord], "Classifier"],
+        engine: Engine,
+        memory_bytes: int,
+    ) -> None:
+        self._resolve, self._load, self._engine = resolve, load, engine
+        self._memory_bytes = memory_bytes
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[Loaded]] = {}
+        self._failed: dict[str, float] = {}
+        self._known: dict[str | None, ModelRecord] = {}
+        self._answering: dict[str, str] = {}  # name → the id that answered for it last
+
+    async def take(self, wanted: str | None) -> Loaded:
+        """The model that answers for `wanted`, loaded. Raises: NotFound, Unacceptable, ArtifactCorrupt, Unavailable."""
+        record = await self._find(wanted)
+        by_name = wanted != record.id
+        previous = self._loaded.get(self._answering.get(record.name, "")) if by_name else None
+        loaded = self._loaded.get(record.id) or await self._load_or_wait(record, previous)
+        if loaded.record.id in self._loaded:
+            self._loaded.move_to_end(loaded.record.id)
+        if by_name:
+            self._answering[record.name] = loaded.record.id
+        return loaded
+
+    async def _load_or_wait(self, record: ModelRecord, previous: Loaded | None) -> Loaded:
+        """The version asked for; but where one answered before, that one rather than a failure or a long wait."""
+        if previous is None:
+            return await asyncio.shield(self._start_loading(record))
+        if time.monotonic() - self._failed.get(record.id, -RETRY_LOAD) < RETRY_LOAD:
+            return previous
+        task = self._start_loading(record)
+        await asyncio.wait({task}, timeout=PATIENCE)
+        return previous if not task.done() or task.exception() else task.result()
+
+    def forget(self, model_id: str) -> None:
+        self._loaded.pop(model_id, None)
+
+    @property
+    def loaded_ids(self) -> list[str]:
+        return list(self._loaded)
+
+    async def _find(self, wanted: str | None) -> ModelRecord:
+        try:
+            record = await asyncio.to_thread(self._resolve, wanted)
+        except Unavailable:
+            # the database is away: what was true a moment ago still serves, if it is in memory
+            known = self._known.get(wanted)
+            if known is None or known.id not in self._loaded:
+                raise
+            return known
+        except ClassiglotError:
+            self._known.pop(wanted, None)
+            raise
+        self._known[wanted] = record
+        return record
+
+    def _start_loading(self, record: ModelRecord) -> asyncio.Task[Loaded]:
+        """One load a version, however many requests wait for it."""
+        if record.id not in self._loading:
+            task = asyncio.get_running_loop().create_task(self._load_and_keep(record))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, even if all callers left
+            self._loading[record.id] = task
+        return self._loading[record.id]
+
+    async def _load_and_keep(self, record: ModelRecord) -> Loaded:
+        began = time.monotonic()
+        try:
+            classifier = await asyncio.to_thread(self._load, record)
+        except Exception as error:
+            self._failed[record.id] = time.monotonic()
+            log.error("model_load_failed", model_id=record.id, name=record.name, error=str(error))
+            raise
+        finally:
+            del self._loading[record.id]
+        loaded = Loaded(record, classifier, Batcher(classifier.forward, self._engine))
+        self._loaded[record.id] = loaded
+        self._failed.pop(record.id, None)
+        self._make_room()
+        log.info("model_loaded", model_id=record.id, name=record.name, seconds=round(time.monotonic() - began, 2))
+        return loaded
+
+    def _make_room(self) -> None:
+        """The least recently used leave; requests that hold one keep it alive until they are answered."""
+        while (
+            len(self._loaded) > 1 and sum(item.classifier.bytes for item in self._loaded.values()) > self._memory_bytes
+        ):
+            model_id, _ = self._loaded.popitem(last=False)
+            log.info("model_unloaded", model_id=model_id)

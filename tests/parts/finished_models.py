@@ -1,0 +1,66 @@
+"""Published models that are real in all but knowledge: a tiny base model under a head that was never trained."""
+
+import functools
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from parts.rows import add_model
+from parts.tiny_models import build_tiny_checkpoint
+from service.models.base_models import BaseCheckpoint
+from service.models.finished import ModelCard, write_card
+from service.store.artifacts import ArtifactStore
+from service.store.database import Database
+from service.store.ids import new_id
+from service.store.records import ModelRecord, Task
+from worker.training.model import load_network
+
+LABELS = ("animal", "fruit", "weather")
+BASE = "xlm-roberta-base"
+
+
+def publish(
+    database: Database,
+    artifacts: ArtifactStore,
+    *,
+    task: Task = "choosing",
+    labels: Sequence[str] = LABELS,
+    max_length: int = 64,
+    seed: int = 0,
+    **values: Any,
+) -> ModelRecord:
+    """Puts a model's folder and row where a finished job puts them. Another `seed` gives other scores."""
+    model_id, job_id = new_id("mdl"), new_id("job")
+    card = ModelCard(task, list(labels), max_length, BASE, job_id, "0" * 64)
+    with artifacts.writing("models", model_id) as folder:
+        write_model(folder, card, seed)
+    row = {"id": model_id, "job_id": job_id, "task": task, "labels": list(labels), "base_model": BASE}
+    return add_model(database, **row, **values)
+
+
+def write_model(folder: Path, card: ModelCard, seed: int = 0) -> None:
+    """The folder of a published model, as the worker writes it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        base = BaseCheckpoint(BASE, _base(), BASE.removesuffix("-base"), card.max_length)
+        network = load_network(base, card.labels, card.task)
+        head: Any = network.model.classifier
+        torch.nn.init.normal_(head.out_proj.weight, std=3.0)  # so that scores are far from even
+    network.model.save_pretrained(folder)
+    network.tokenizer.model_max_length = card.max_length
+    network.tokenizer.save_pretrained(folder)
+    write_card(card, folder)
+
+
+@functools.cache
+def _base() -> Path:
+    """Built once a process, and gone with it."""
+    folder = tempfile.TemporaryDirectory(prefix="classiglot-tests-")
+    _kept.append(folder)
+    return build_tiny_checkpoint(BASE, Path(folder.name))
+
+
+_kept: list[tempfile.TemporaryDirectory[str]] = []

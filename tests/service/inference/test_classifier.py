@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from parts.finished_models import write_model
+from service.errors import ArtifactCorrupt
+from service.inference.classifier import Classifier, probabilities
+from service.inference.predictions import Encoding, read_predictions
+from service.models.finished import ModelCard
+
+CPU = torch.device("cpu")
+TEXTS = [
+    "apple",
+    "the small dog runs over the green hill and sleeps",
+    "it rains",
+    "the wind, the sun and the snow " * 9,
+]
+
+
+def card(task: str, threshold: float = 0.5) -> ModelCard:
+    return ModelCard(task, ["a", "b", "c"], 64, "x", "j", "s", threshold)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    write_model(folder, card("choosing"))
+    return folder
+
+
+def test_a_text_gets_the_same_scores_alone_and_in_company(folder: Path) -> None:
+    classifier = Classifier.load(folder, CPU)
+    rows = classifier.encoder.encode(TEXTS)
+    together = classifier.score(rows, max_tokens=10_000)
+    alone = np.concatenate([classifier.forward([row]) for row in rows])
+    assert np.abs(together - alone).max() < 1e-6
+    assert len({tuple(row) for row in alone.round(4).tolist()}) == len(TEXTS)  # they are not all one answer
+
+
+def test_the_order_asked_for_is_kept_whatever_the_batches(folder: Path) -> None:
+    classifier = Classifier.load(folder, CPU)
+    rows = classifier.encoder.encode(TEXTS * 5)
+    assert np.abs(classifier.score(rows, 10_000) - classifier.score(rows, 40)).max() < 1e-6
+
+
+def test_long_texts_are_cut_and_said_to_be(folder: Path) -> None:
+    classifier = Classifier.load(folder, CPU)
+    short, long = classifier.encoder.encode(["apple", "apple " * 200])
+    assert (short.truncated, long.truncated) == (False, True)
+    assert len(long.ids) == classifier.card.max_length
+
+
+def test_special_tokens_in_a_text_are_only_letters(folder: Path) -> None:
+    classifier = Classifier.load(folder, CPU)
+    (row,) = classifier.encoder.encode(["<pad> </s> <mask>"])
+    assert not {1, 2, classifier.model.config.vocab_size - 1} & set(row.ids[1:-1])
+
+
+@pytest.mark.parametrize("size", [1.0, 1e4, -1e4])
+def test_probabilities_stay_probabilities_at_extreme_logits(size: float) -> None:
+    logits = torch.tensor([[size, 0.0, -size], [size, size, size]])
+    softmax, sigmoid = probabilities(logits, "choosing"), probabilities(logits, "deciding")
+    assert torch.isfinite(softmax).all()
+    assert torch.allclose(softmax.sum(dim=1), torch.ones(2))
+    assert ((sigmoid >= 0) & (sigmoid <= 1)).all()
+
+
+def test_a_model_with_a_weight_missing_is_refused_not_guessed(folder: Path, tmp_path: Path) -> None:
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["classifier.out_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ArtifactCorrupt, match=r"classifier\.out_proj\.weight"):
+        Classifier.load(tmp_path, CPU)
+
+
+ROW = [Encoding([0, 2], False)]
+SCORES = np.array([[0.2, 0.5, 0.6]], dtype=np.float32)
+
+
+def test_choosing_names_the_most_probable_label() -> None:
+    (prediction,) = read_predictions(SCORES, ROW, card("choosing"), threshold=0.9)
+    assert (prediction.label, prediction.labels) == ("c", ["c"])
+
+
+@pytest.mark.parametrize(
+    ("threshold", "labels"), [(None, ["b", "c"]), (0.55, ["c"]), (0.0, ["a", "b", "c"]), (1.0, [])]
+)
+def test_deciding_names_all_labels_at_or_above_the_threshold(threshold: float | None, labels: list[str]) -> None:
+    (prediction,) = read_predictions(SCORES, ROW, card("deciding"), threshold=threshold)
+    assert (prediction.label, prediction.labels) == (None, labels)
+
+
+def test_top_k_keeps_the_largest_scores_in_order() -> None:
+    (prediction,) = read_predictions(SCORES, ROW, card("deciding"), top_k=2)
+    assert list(prediction.scores) == ["c", "b"]
+    assert prediction.labels == ["b", "c"]

@@ -1,0 +1,150 @@
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from parts.finished_models import publish
+from service.errors import ArtifactCorrupt, NotFound, Unacceptable, Unavailable
+from service.inference.batcher import Engine
+from service.inference.classifier import Classifier
+from service.inference.shelf import Shelf
+from service.models.versions import ModelCatalog
+from service.store.artifacts import ArtifactStore
+from service.store.database import Database
+from service.store.migrate import migrate
+from service.store.records import ModelRecord
+
+
+class Installation:
+    """Database, artifacts and a shelf on them; counts what is loaded."""
+
+    def __init__(self, root: Path, memory_bytes: int = 10**9) -> None:
+        self.database = Database(f"sqlite:///{root}/db.sqlite3")
+        migrate(self.database)
+        self.artifacts = ArtifactStore(root / "artifacts")
+        self.catalog = ModelCatalog(self.database, self.artifacts)
+        self.loads: list[str] = []
+        self.shelf = Shelf(self.catalog.resolve, self.load, Engine(4096, 10**6), memory_bytes)
+
+    def load(self, record: ModelRecord) -> Classifier:
+        self.loads.append(record.id)
+        return Classifier.load(self.artifacts.open("models", record.id), torch.device("cpu"))
+
+    def publish(self, name: str = "fruit", **values: Any) -> ModelRecord:
+        return publish(self.database, self.artifacts, name=name, **values)
+
+    async def take(self, wanted: str | None) -> str:
+        return (await self.shelf.take(wanted)).record.id
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Installation:
+    return Installation(tmp_path)
+
+
+def test_a_model_is_loaded_once_for_many_who_ask_at_once(house: Installation) -> None:
+    model = house.publish()
+
+    async def scenario() -> None:
+        taken = await asyncio.gather(*(house.take("fruit") for _ in range(20)), house.take(model.id), house.take(None))
+        assert set(taken) == {model.id}
+
+    asyncio.run(scenario())
+    assert house.loads == [model.id]
+
+
+def test_a_new_best_takes_over_and_the_old_version_still_answers_by_its_id(house: Installation) -> None:
+    old = house.publish(val_loss=0.5)
+
+    async def scenario() -> None:
+        assert await house.take("fruit") == old.id
+        new = house.publish(val_loss=0.4, seed=1)
+        assert await house.take("fruit") == new.id
+        assert await house.take(old.id) == old.id
+
+    asyncio.run(scenario())
+
+
+def test_a_new_best_that_is_damaged_leaves_the_old_one_serving(house: Installation) -> None:
+    old = house.publish(val_loss=0.5)
+
+    async def scenario() -> None:
+        await house.take("fruit")
+        new = house.publish(val_loss=0.4)
+        (house.artifacts.path("models", new.id) / "model.safetensors").write_bytes(b"damaged")
+        assert await house.take("fruit") == old.id
+        assert await house.take("fruit") == old.id
+        assert house.loads.count(new.id) == 1  # not tried again with every request
+        with pytest.raises(ArtifactCorrupt):
+            await house.take(new.id)
+
+    asyncio.run(scenario())
+
+
+def test_a_version_asked_for_by_its_id_never_answers_for_the_name(house: Installation) -> None:
+    old = house.publish(val_loss=0.5)
+    best = house.publish(val_loss=0.4)
+    (house.artifacts.path("models", best.id) / "model.safetensors").write_bytes(b"damaged")
+
+    async def scenario() -> None:
+        assert await house.take(old.id) == old.id
+        with pytest.raises(ArtifactCorrupt):
+            await house.take("fruit")
+
+    asyncio.run(scenario())
+
+
+def test_the_least_recently_used_leave_when_memory_is_full(tmp_path: Path) -> None:
+    house = Installation(tmp_path)
+    models = [house.publish(name) for name in ("one", "two", "three")]
+    size = house.load(models[0]).bytes
+    house.loads.clear()
+    house.shelf = Shelf(house.catalog.resolve, house.load, Engine(4096, 10**6), int(size * 2.5))
+
+    async def scenario() -> None:
+        for name in ("one", "two", "one", "three"):
+            await house.take(name)
+        assert house.shelf.loaded_ids == [models[0].id, models[2].id]
+        await house.take("two")
+        assert len(house.loads) == 4
+
+    asyncio.run(scenario())
+
+
+def test_without_a_name_the_only_one_answers_and_several_must_be_told_apart(house: Installation) -> None:
+    async def scenario() -> None:
+        with pytest.raises(NotFound):
+            await house.take(None)
+        only = house.publish("one")
+        assert await house.take(None) == only.id
+        house.publish("two")
+        with pytest.raises(Unacceptable):
+            await house.take(None)
+        with pytest.raises(NotFound):
+            await house.take("three")
+
+    asyncio.run(scenario())
+
+
+def test_a_database_that_is_away_does_not_silence_models_in_memory(house: Installation) -> None:
+    model = house.publish()
+    away = False
+
+    def resolve(wanted: str | None) -> ModelRecord:
+        if away:
+            raise Unavailable("the database does not answer")
+        return house.catalog.resolve(wanted)
+
+    house.shelf = Shelf(resolve, house.load, Engine(4096, 10**6), 10**9)
+
+    async def scenario() -> None:
+        nonlocal away
+        await house.take("fruit")
+        away = True
+        assert await house.take("fruit") == model.id
+        with pytest.raises(Unavailable):
+            await house.take("another")
+
+    asyncio.run(scenario())
