@@ -1,0 +1,67 @@
+"""What a training job may ask for, every hyperparameter with its bounds, and what 'auto' comes to."""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Auto = Literal["auto"]
+OptimizerName = Literal["sam", "asam", "adamw"]
+
+
+class Hyperparameters(BaseModel):
+    """As asked for: each may be left out or "auto"."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    batch_size: Annotated[int, Field(ge=1, le=1024)] | Auto = "auto"
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | Auto = "auto"
+    num_epochs: Annotated[int, Field(ge=1, le=1000)] | Auto = "auto"
+    warmup_ratio: Annotated[float, Field(ge=0, le=1)] | Auto = "auto"
+    weight_decay: Annotated[float, Field(ge=0, le=1)] | Auto = "auto"
+    max_length: Annotated[int, Field(ge=8, le=512)] | Auto = "auto"
+    max_grad_norm: Annotated[float, Field(gt=0, le=1000)] | Auto = "auto"
+    optimizer: OptimizerName | Auto = "auto"
+    rho: Annotated[float, Field(ge=0, le=10)] | Auto = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | Auto = "auto"
+
+
+class ResolvedHyperparameters(BaseModel):
+    """As the run uses them. `learning_rate` is the peak of the schedule; `max_length` counts tokens,
+    special ones included; `rho` is the radius of the climb (Foret et al. 2021; Kwon et al. 2021)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch_size: int
+    learning_rate: float
+    num_epochs: int
+    warmup_ratio: float
+    weight_decay: float
+    max_length: int
+    max_grad_norm: float
+    optimizer: OptimizerName
+    rho: float
+    seed: int
+
+
+# Kwon et al. 2021 find ASAM's best radius about ten times SAM's.
+_RHO: dict[OptimizerName, float] = {"sam": 0.05, "asam": 0.5, "adamw": 0.0}
+
+
+def resolve(asked: Hyperparameters, *, train_rows: int, base_model: str) -> ResolvedHyperparameters:
+    """The defaults behind "auto". Few examples are read more often: the steps matter, not the epochs."""
+    optimizer: OptimizerName = "sam" if asked.optimizer == "auto" else asked.optimizer
+    defaults = {
+        "batch_size": 16,
+        "learning_rate": 2e-4 if base_model.startswith("bundled/") else 3e-5,  # small models take larger steps
+        "num_epochs": min(15, max(3, math.ceil(3000 / train_rows))),
+        "warmup_ratio": 0.1,
+        "weight_decay": 0.01,
+        "max_length": 512,
+        "max_grad_norm": 1.0,
+        "optimizer": optimizer,
+        "rho": _RHO[optimizer],
+        "seed": 0,
+    }
+    given = {name: value for name, value in asked.model_dump().items() if value != "auto"}
+    return ResolvedHyperparameters(**(defaults | given))

@@ -1,0 +1,129 @@
+"""The doorbell against a real server: the bundled one, started as `classiglot up` starts it."""
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from parts.rows import add_dataset, add_job, claim
+from service import processes
+from service.errors import SettingsInvalid, Unavailable
+from service.jobs.embedded_broker import start_broker
+from service.jobs.queue import QUEUE, Doorbell, make_celery
+from service.jobs.sweep import reclaim_lost_jobs, ring_for_forgotten_jobs, tidy
+from service.settings import Settings
+from service.store import events, jobs
+from service.store.artifacts import ArtifactStore
+from service.store.database import Database
+
+
+@pytest.fixture
+def broker(settings: Settings) -> Iterator[redis.Redis]:
+    process = start_broker(settings)
+    client = redis.Redis(unix_socket_path=str(settings.broker_socket))
+    yield client
+    client.close()
+    processes.end(process, 5)
+
+
+@pytest.fixture
+def doorbell(settings: Settings) -> Iterator[Doorbell]:
+    bell = Doorbell(make_celery(settings))
+    yield bell
+    bell.close()
+
+
+def test_the_settings_that_reliability_rests_on(settings: Settings) -> None:
+    conf = make_celery(settings).conf
+    assert (conf.task_acks_late, conf.worker_disable_prefetch, conf.worker_prefetch_multiplier) == (False, True, 1)
+    assert (conf.result_backend, conf.task_ignore_result) == (None, True)
+    assert conf.accept_content == conf.result_accept_content == ["json"]
+    assert conf.task_serializer == "json"
+    assert conf.broker_connection_max_retries is None
+    options = conf.broker_transport_options
+    assert 0 < options["socket_timeout"] <= 10
+    assert 0 < options["socket_connect_timeout"] <= 10
+    assert 0 < options["health_check_interval"] <= 25
+
+
+def test_the_broker_is_private(settings: Settings, broker: redis.Redis) -> None:
+    assert stat.S_IMODE(settings.broker_socket.stat().st_mode) == 0o700
+    assert stat.S_IMODE(settings.broker_socket.parent.stat().st_mode) == 0o700
+    assert broker.config_get("port") == {"port": "0"}
+    assert broker.config_get("save") == {"save": ""}
+
+
+def test_a_ring_is_one_message_that_carries_the_id(doorbell: Doorbell, broker: redis.Redis) -> None:
+    assert doorbell.waiting() == 0
+    assert doorbell.ring("job_1")
+    assert doorbell.waiting() == 1
+    (message,) = broker.lrange(f"classiglot:{QUEUE}", 0, -1)
+    assert b"classiglot.train" in message
+
+
+def test_ringing_without_a_broker_fails_in_seconds_and_raises_nothing(doorbell: Doorbell) -> None:
+    began = time.monotonic()
+    assert doorbell.ring("job_1") is False
+    assert time.monotonic() - began < 6
+    with pytest.raises(Unavailable):
+        doorbell.waiting()
+
+
+def test_a_ring_that_was_lost_is_rung_again_and_rings_do_not_pile_up(
+    sqlite: Database, doorbell: Doorbell, broker: redis.Redis
+) -> None:
+    add_job(sqlite)
+    add_job(sqlite)
+    assert ring_for_forgotten_jobs(sqlite, doorbell) == 2
+    assert ring_for_forgotten_jobs(sqlite, doorbell) == 0
+    broker.flushall()  # a broker that came back empty
+    assert ring_for_forgotten_jobs(sqlite, doorbell) == 2
+
+
+def test_nothing_is_rung_for_when_nothing_waits(sqlite: Database, doorbell: Doorbell, broker: redis.Redis) -> None:
+    assert broker.ping()
+    add_job(sqlite)
+    claim(sqlite)
+    assert ring_for_forgotten_jobs(sqlite, doorbell) == 0
+
+
+def test_a_lost_job_is_queued_again_and_its_owner_told(sqlite: Database) -> None:
+    job = add_job(sqlite)
+    claim(sqlite, lease_seconds=-1)
+    assert [lost.id for lost in reclaim_lost_jobs(sqlite, max_attempts=3)] == [job.id]
+    with sqlite.read() as tx:
+        last = events.page(tx, job.id, 10, 0).data[-1]
+    assert (last.level, last.message) == ("warning", "the worker of attempt 1 fell silent; now queued")
+
+
+def test_checkpoints_of_final_jobs_are_tidied_away_and_others_kept(sqlite: Database, artifacts: ArtifactStore) -> None:
+    final, waiting = add_job(sqlite), add_job(sqlite)
+    with sqlite.write() as tx:
+        jobs.request_cancel(tx, final.id)
+    for job in (final, waiting):
+        with artifacts.writing("checkpoints", f"{job.id}/000000001-1") as folder:
+            (folder / "weights").write_text("w")
+    tidy(sqlite, artifacts)
+    assert [path.name for path in (artifacts.root / "checkpoints").iterdir()] == [waiting.id]
+
+
+def test_folders_that_no_row_knows_of_are_removed_once_they_are_old(sqlite: Database, artifacts: ArtifactStore) -> None:
+    dataset = add_dataset(sqlite)
+    for name in (dataset.id, "ds_orphan", "ds_new"):
+        with artifacts.writing("datasets", name) as folder:
+            (folder / "train.jsonl").write_text("{}")
+    long_ago = time.time() - 2 * 24 * 3600
+    for name in (dataset.id, "ds_orphan"):
+        os.utime(artifacts.path("datasets", name), (long_ago, long_ago))
+    tidy(sqlite, artifacts)
+    assert sorted(artifacts.names("datasets")) == sorted([dataset.id, "ds_new"])
+
+
+def test_a_socket_path_too_long_for_unix_is_refused_with_a_way_out(tmp_path: Path, settings: Settings) -> None:
+    long = settings.model_copy(update={"data_dir": tmp_path / ("d" * 120)})
+    with pytest.raises(SettingsInvalid, match="shorter DATA_DIR"):
+        start_broker(long)

@@ -1,0 +1,46 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from service.jobs.spec import Hyperparameters, ResolvedHyperparameters, resolve
+
+
+def resolved(rows: int = 200, base_model: str = "xlm-roberta-base", **asked: object) -> ResolvedHyperparameters:
+    return resolve(Hyperparameters(**asked), train_rows=rows, base_model=base_model)  # type: ignore[arg-type]
+
+
+def test_what_is_given_is_kept_and_the_rest_is_filled_in() -> None:
+    got = resolved(batch_size=7, learning_rate=0.01, num_epochs="auto")
+    assert (got.batch_size, got.learning_rate) == (7, 0.01)
+    assert got.num_epochs > 0
+
+
+@given(st.integers(1, 1_000_000))
+def test_defaults_are_always_values_that_one_might_have_asked_for(rows: int) -> None:
+    Hyperparameters(**resolved(rows).model_dump())
+
+
+def test_few_examples_are_read_more_often_than_many() -> None:
+    assert resolved(50).num_epochs > resolved(1_000).num_epochs >= resolved(100_000).num_epochs >= 1
+
+
+def test_each_optimizer_has_its_own_radius() -> None:
+    radii = {name: resolved(optimizer=name).rho for name in ("sam", "asam", "adamw")}
+    assert radii == {"sam": 0.05, "asam": 0.5, "adamw": 0.0}
+    assert resolved(optimizer="asam", rho=0.1).rho == 0.1
+    assert resolved().optimizer == "sam"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"learning_rate": float("nan")}, {"learning_rate": float("inf")}, {"learning_rate": -1e-5},
+        {"learning_rate": 0.0}, {"num_epochs": 10**9}, {"num_epochs": 0}, {"batch_size": 10**6}, {"batch_size": 1.5},
+        {"batch_size": True}, {"max_length": 10**6}, {"max_length": 2}, {"rho": -0.1}, {"warmup_ratio": 1.5},
+        {"optimizer": "sgd"}, {"seed": -1}, {"seed": 2**32}, {"weight_decay": "much"}, {"learnin_rate": 1e-5},
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Hyperparameters(**wrong)  # type: ignore[arg-type]
