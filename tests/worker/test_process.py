@@ -1,0 +1,56 @@
+"""Runs that die at awkward moments. Each is a real process: a program that stands in for Python."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from parts.runs import make_order, store_toy_dataset
+from service.settings import Settings
+from service.store.database import Database
+from worker.channel import Order
+from worker.process import TrainingProcess
+
+
+@pytest.fixture
+def order(settings: Settings, sqlite: Database) -> Order:
+    return make_order(settings, store_toy_dataset(settings, sqlite), "roberta-base")
+
+
+def run_as(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    program = folder / "program"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+def wait_for_the_end(process: TrainingProcess) -> None:
+    process._process.wait(30)
+    for reader in process._readers:
+        reader.join(30)
+        assert not reader.is_alive()
+
+
+def test_a_run_that_dies_with_a_word_to_it_on_the_way_is_cleared_away_like_any_other(
+    order: Order, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_as(monkeypatch, tmp_path, "kill -ABRT $$")
+    process = TrainingProcess(order)
+    wait_for_the_end(process)
+    process.ask_to_stop()  # stays in the pipe's buffer, which closing would send
+    assert process.ended()
+    assert "SIGABRT" in process.how_it_ended()
+    process.kill()
+    assert all(pipe is not None and pipe.closed for pipe in (process._process.stdout, process._process.stderr))
+    process.kill()  # again is no error
+
+
+def test_a_message_that_was_cut_off_by_a_kill_is_no_message(
+    order: Order, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_as(monkeypatch, tmp_path, """read order; echo '{"kind": "note"}'; printf '{"kind": "pro'; kill -KILL $$""")
+    process = TrainingProcess(order)
+    wait_for_the_end(process)
+    assert process.next_message(1) == {"kind": "note"}
+    assert process.ended()
+    process.kill()

@@ -1,0 +1,236 @@
+"""Whole runs in this process, on tiny real models of each family."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from parts.rows import add_dataset
+from parts.runs import Listener, make_order, run_to_the_end, store_toy_dataset
+from parts.tiny_models import FAMILIES
+from parts.toy_text import choosing
+from service.datasets.files import read_dataset
+from service.errors import BaseModelUnavailable, NotFound, TrainingFailed
+from service.inference.classifier import Classifier
+from service.inference.predictions import read_predictions
+from service.jobs.report import REPORT_JSON, REPORT_TEXT, Report
+from service.models.base_models import for_language
+from service.settings import Settings
+from service.store.artifacts import ArtifactStore
+from service.store.database import Database
+from worker.channel import Order
+from worker.evaluation import mean_loss, to_matrix
+from worker.run import Stopped, run
+
+CPU = torch.device("cpu")
+LANGUAGES = {"english": "english", "german": "german", "french": "french", "spanish": "other"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_family_of_the_language_map_is_trained_and_served(
+    settings: Settings, sqlite: Database, language: str
+) -> None:
+    base_model = for_language(language)
+    assert base_model in FAMILIES
+    dataset = store_toy_dataset(settings, sqlite, rows=320, language=LANGUAGES[language])
+    listener, folder = run_to_the_end(make_order(settings, dataset, base_model, num_epochs=12, learning_rate=3e-3))
+    assert [content["phase"] for content in listener.all("phase")] == [
+        "loading",
+        "training",
+        "evaluating",
+        "publishing",
+    ]
+    assert len(listener.all("epoch")) == 12
+    assert listener.all("epoch")[-1]["train_loss"] < listener.all("epoch")[0]["train_loss"]
+    classifier = Classifier.load(folder, CPU)
+    texts, labels = choosing(30, seed=9, language=LANGUAGES[language])
+    rows = classifier.encoder.encode(texts)
+    answers = [p.label for p in read_predictions(classifier.score(rows, 4096), rows, classifier.card)]
+    right = sum(answer == label for answer, label in zip(answers, labels, strict=True))
+    assert right > 20, f"{right} of 30 where guessing gives 10"
+
+
+@pytest.mark.parametrize("task", ["choosing", "deciding"])
+def test_the_published_folder_is_a_normal_transformers_checkpoint(
+    settings: Settings, sqlite: Database, task: str
+) -> None:
+    dataset = store_toy_dataset(settings, sqlite, task)  # type: ignore[arg-type]
+    _, folder = run_to_the_end(make_order(settings, dataset, "xlm-roberta-base"))
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert model.config.id2label == dict(enumerate(dataset.labels))
+    kinds = {"choosing": "single_label_classification", "deciding": "multi_label_classification"}
+    assert model.config.problem_type == kinds[task]
+    text = "the ripe apple"
+    logits = model(**tokenizer(text, return_tensors="pt")).logits.detach()
+    theirs = torch.softmax(logits, -1) if task == "choosing" else torch.sigmoid(logits)
+    classifier = Classifier.load(folder, CPU)
+    ours = torch.tensor(classifier.forward(classifier.encoder.encode([text])))
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["choosing", "deciding"])
+def test_the_report_says_what_the_served_model_answers(settings: Settings, sqlite: Database, task: str) -> None:
+    dataset = store_toy_dataset(settings, sqlite, task)  # type: ignore[arg-type]
+    listener, folder = run_to_the_end(make_order(settings, dataset, "roberta-base"))
+    artifacts = ArtifactStore(settings.artifacts_dir)
+    stored = artifacts.open("reports", listener.all("succeeded")[0]["model_id"])
+    report = Report.model_validate_json((stored / REPORT_JSON).read_text())
+    test = read_dataset(artifacts.open("datasets", dataset.id), dataset.task, dataset.labels).splits["test"]
+    classifier = Classifier.load(folder, CPU)
+    rows = classifier.encoder.encode([example.text for example in test])
+    predictions = read_predictions(classifier.score(rows, 4096), rows, classifier.card)
+    wrong = [row for row, p in enumerate(predictions) if set(p.labels) != set(test[row].labels)]
+    assert report.test.rows == len(test) == dataset.splits["test"]["rows"]
+    assert report.test.accuracy == pytest.approx(1 - len(wrong) / len(test))
+    assert sorted(mistake.row for mistake in report.test.misclassified) == wrong
+    assert all(f"{label} " in (stored / REPORT_TEXT).read_text() for label in dataset.labels)
+    assert report.reproduction.dataset_sha256 == dataset.sha256
+    assert report.reproduction.hyperparameters["num_epochs"] == len(report.validation.history) == 3
+    assert (report.test.confusion_matrix is None) == (task == "deciding")
+    assert (report.test.label_counts is None) == (task == "choosing")
+
+
+def test_the_best_epoch_is_kept_not_the_last(settings: Settings, sqlite: Database) -> None:
+    """A rate this high wrecks the model after its best epoch, so that the two differ."""
+    dataset = store_toy_dataset(settings, sqlite)
+    order = make_order(settings, dataset, "roberta-base", num_epochs=8, learning_rate=0.02, optimizer="adamw")
+    listener, folder = run_to_the_end(order)
+    losses = [epoch["val_loss"] for epoch in listener.all("epoch")]
+    best = listener.all("succeeded")[0]["best"]
+    assert best["val_loss"] == min(losses)
+    assert best["val_loss"] < losses[-1]
+    classifier = Classifier.load(folder, CPU)
+    stored = ArtifactStore(settings.artifacts_dir).open("datasets", dataset.id)
+    val = read_dataset(stored, dataset.task, dataset.labels).splits["val"]
+    scores = classifier.score(classifier.encoder.encode([row.text for row in val]), 4096)
+    served = mean_loss(scores, to_matrix([row.labels for row in val], dataset.labels), "choosing")
+    assert served == pytest.approx(best["val_loss"], rel=1e-5)
+
+
+def published_weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def assert_equal_bit_for_bit(one: Path, other: Path) -> None:
+    first, second = published_weights(one), published_weights(other)
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+@pytest.mark.parametrize("optimizer", ["sam", "asam", "adamw"])
+def test_two_runs_with_one_seed_are_equal_bit_for_bit(settings: Settings, sqlite: Database, optimizer: str) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    _, one = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_1", optimizer=optimizer))
+    _, other = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_2", optimizer=optimizer))
+    assert_equal_bit_for_bit(one, other)
+    _, third = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_3", optimizer=optimizer, seed=1))
+    with pytest.raises(AssertionError):
+        assert_equal_bit_for_bit(one, third)
+
+
+def test_sam_with_rho_zero_is_adamw(settings: Settings, sqlite: Database) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    _, sam = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_1", optimizer="sam", rho=0.0))
+    _, adamw = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_2", optimizer="adamw"))
+    assert_equal_bit_for_bit(sam, adamw)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing between here and the top may write anything more."""
+
+
+@pytest.mark.parametrize("optimizer", ["sam", "adamw"])
+def test_a_run_that_is_killed_resumes_from_its_last_epoch_and_ends_alike(
+    settings: Settings, sqlite: Database, optimizer: str
+) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    _, undisturbed = run_to_the_end(make_order(settings, dataset, "xlm-roberta-base", "job_1", optimizer=optimizer))
+    order = make_order(settings, dataset, "xlm-roberta-base", "job_2", optimizer=optimizer)
+
+    def die_after_second_epoch(kind: str, content: dict[str, object]) -> None:
+        if kind == "epoch" and content["epoch"] == 2:
+            raise Killed  # its checkpoint is not written yet
+
+    with pytest.raises(Killed):
+        run(order, Listener(die_after_second_epoch))
+    listener, resumed = run_to_the_end(order.model_copy(update={"attempt": 2}))
+    assert listener.all("note")[0]["message"].startswith("resumed after step 5 of 15")
+    assert [epoch["epoch"] for epoch in listener.all("epoch")] == [2, 3]
+    assert_equal_bit_for_bit(undisturbed, resumed)
+
+
+def test_a_run_that_is_stopped_between_epochs_resumes_at_that_very_step(settings: Settings, sqlite: Database) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    _, undisturbed = run_to_the_end(make_order(settings, dataset, "xlm-roberta-base", "job_1"))
+    order = make_order(settings, dataset, "xlm-roberta-base", "job_2")
+    listener = Listener()
+    listener.stop_asked.set()  # after the first step
+    with pytest.raises(Stopped):
+        run(order, listener)
+    again, resumed = run_to_the_end(order.model_copy(update={"attempt": 2}))
+    assert again.all("note")[0]["message"].startswith("resumed after step 1 of 15")
+    assert_equal_bit_for_bit(undisturbed, resumed)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(settings: Settings, sqlite: Database) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    order = make_order(settings, dataset, "roberta-base")
+
+    def die_in_third_epoch(kind: str, content: dict[str, object]) -> None:
+        if kind == "epoch" and content["epoch"] == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(order, Listener(die_in_third_epoch))
+    checkpoints = sorted((settings.artifacts_dir / "checkpoints" / "job_1").iterdir())
+    weights = checkpoints[-1] / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    listener, _ = run_to_the_end(order.model_copy(update={"attempt": 2}))
+    assert listener.all("note")[0]["message"].startswith("resumed after step 5 of 15")
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_a_reason(settings: Settings, sqlite: Database) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    order = make_order(settings, dataset, "roberta-base")
+    folder = settings.base_models_dir
+    assert folder is not None
+    with pytest.raises(TrainingFailed, match="smaller learning_rate") as caught:
+        run(_with_broken_weights(order, folder), Listener())
+    assert caught.value.code == "non_finite_loss"
+
+
+def _with_broken_weights(order: Order, folder: Path) -> Order:
+    """The same order on a base model one of whose weights is infinite."""
+    broken = order.settings.data_dir / "broken"
+    shutil.copytree(folder / "roberta-base", broken / "roberta-base")
+    path = broken / "roberta-base" / "model.safetensors"
+    tensors = load_file(path)
+    name = next(name for name in tensors if "layer.0.output.dense.weight" in name)
+    tensors[name][0, 0] = float("inf")
+    save_file(tensors, path, metadata={"format": "pt"})
+    return order.model_copy(update={"settings": order.settings.model_copy(update={"base_models_dir": broken})})
+
+
+def test_a_base_model_that_is_not_here_is_named_with_what_is(settings: Settings, sqlite: Database) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    order = make_order(settings.model_copy(update={"base_models_dir": None}), dataset, "camembert-base")
+    with pytest.raises(BaseModelUnavailable, match=r"camembert-base is not on this machine.*bundled/"):
+        run(order, Listener())
+
+
+def test_a_data_set_that_is_gone_is_said(settings: Settings, sqlite: Database) -> None:
+    with pytest.raises(NotFound):
+        run(make_order(settings, add_dataset(sqlite), "roberta-base"), Listener())
+
+
+def test_a_length_beyond_the_base_model_is_cut_and_said(settings: Settings, sqlite: Database) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    listener, folder = run_to_the_end(make_order(settings, dataset, "roberta-base", max_length=512))
+    assert "128 tokens at most" in listener.all("note")[0]["message"]
+    assert listener.all("hyperparameters")[0]["hyperparameters"]["max_length"] == 128
+    assert json.loads((folder / "classiglot.json").read_text())["max_length"] == 128

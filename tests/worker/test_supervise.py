@@ -1,0 +1,226 @@
+"""Jobs from claim to end, with real child processes."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from parts.rows import add_dataset, add_job, read_job
+from parts.runs import make_order, run_to_the_end, store_toy_dataset
+from service.settings import Settings
+from service.store import events, jobs, models
+from service.store.artifacts import ArtifactStore
+from service.store.database import Database
+from service.store.records import DatasetRecord, EventRecord, JobRecord
+from worker.supervise import Supervisor
+
+LONG = {"num_epochs": 1000}
+
+
+class Worker:
+    """A supervisor in a thread of its own."""
+
+    def __init__(self, settings: Settings, database: Database, owner: str = "w1") -> None:
+        self.stopping = threading.Event()
+        artifacts = ArtifactStore(settings.artifacts_dir)
+        self.supervisor = Supervisor(settings, database, artifacts, owner, self.stopping)
+        self.thread = threading.Thread(target=self.supervisor.run_queued_jobs)
+
+    @contextmanager
+    def running(self) -> Iterator["Worker"]:
+        self.thread.start()
+        yield self
+        self.stopping.set()
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+
+
+def queue_job(settings: Settings, database: Database, dataset: DatasetRecord, **asked: Any) -> JobRecord:
+    order = make_order(settings, dataset, "roberta-base", **asked)
+    return add_job(
+        database,
+        dataset_id=dataset.id,
+        base_model=order.base_model,
+        hyperparameters=order.hyperparameters.model_dump(),
+    )
+
+
+def wait_for(database: Database, job_id: str, what: Callable[[JobRecord], bool], seconds: float = 60) -> JobRecord:
+    deadline = time.monotonic() + seconds
+    while not what(job := read_job(database, job_id)):
+        assert time.monotonic() < deadline, job
+        time.sleep(0.05)
+    return job
+
+
+def events_of(database: Database, job_id: str) -> list[EventRecord]:
+    with database.read() as tx:
+        return events.page(tx, job_id, 1000, 0).data
+
+
+def children() -> list[int]:
+    """Processes of training runs that are alive under this one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"worker.run" in words and str(os.getpid()).encode() in words:
+            found.append(int(path.parent.name))
+    return found
+
+
+def training(job: JobRecord) -> bool:
+    return int(job.progress["step"]) > 0
+
+
+def test_a_job_runs_to_its_model_and_leaves_no_process_or_checkpoint(settings: Settings, sqlite: Database) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    job = queue_job(settings, sqlite, dataset)
+    with Worker(settings, sqlite).running():
+        done = wait_for(sqlite, job.id, lambda job: job.status == "succeeded")
+    with sqlite.read() as tx:
+        model = models.get(tx, done.model_id or "")
+    assert model is not None
+    assert (model.name, model.version, model.job_id, model.labels) == ("fruit", 1, job.id, dataset.labels)
+    assert done.best is not None
+    assert model.val_loss == done.best["val_loss"]
+    assert done.progress == {"epoch": 3, "num_epochs": 3, "step": 15, "total_steps": 15}
+    ArtifactStore(settings.artifacts_dir).open("models", model.id)
+    kinds = [event.type for event in events_of(sqlite, job.id)]
+    assert kinds.count("metrics") == 3
+    metrics = next(event.data for event in events_of(sqlite, job.id) if event.type == "metrics")
+    assert metrics is not None
+    assert {"train_loss", "val_loss", "val_macro_f1", "learning_rate"} <= metrics.keys()
+    assert children() == []
+    assert not (settings.artifacts_dir / "checkpoints" / job.id).exists()
+
+
+def test_cancel_ends_a_running_job_within_seconds(settings: Settings, sqlite: Database) -> None:
+    job = queue_job(settings, sqlite, store_toy_dataset(settings, sqlite), **LONG)
+    with Worker(settings, sqlite).running():
+        wait_for(sqlite, job.id, training)
+        asked = time.monotonic()
+        with sqlite.write() as tx:
+            jobs.request_cancel(tx, job.id)
+        wait_for(sqlite, job.id, lambda job: job.status == "cancelled", seconds=15)
+        assert time.monotonic() - asked < 15
+        assert children() == []
+
+
+def test_a_killed_run_is_tried_again_and_ends_as_if_undisturbed(settings: Settings, sqlite: Database) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    _, undisturbed = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_x", num_epochs=60))
+    job = queue_job(settings, sqlite, dataset, num_epochs=60)
+    with Worker(settings, sqlite).running():
+        wait_for(sqlite, job.id, lambda job: job.progress["epoch"] >= 3)  # so two are checkpointed
+        for pid in children():
+            os.kill(pid, signal.SIGKILL)
+        done = wait_for(sqlite, job.id, lambda job: job.status in ("succeeded", "failed"), seconds=90)
+    assert (done.status, done.attempt, done.crashes) == ("succeeded", 2, 1)
+    messages = [event.message for event in events_of(sqlite, job.id)]
+    assert any("SIGKILL" in message for message in messages)
+    assert any(message.startswith("resumed after step") for message in messages)
+    published = ArtifactStore(settings.artifacts_dir).open("models", done.model_id or "")
+    assert (published / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
+    assert load_file(published / "model.safetensors")
+
+
+def test_a_job_that_always_kills_its_run_fails_after_its_attempts_and_the_next_runs(
+    settings: Settings, sqlite: Database
+) -> None:
+    settings = settings.model_copy(update={"max_attempts": 2})
+    dataset = store_toy_dataset(settings, sqlite)
+    poison = queue_job(settings, sqlite, dataset, **LONG)
+    good = queue_job(settings, sqlite, dataset)
+    with Worker(settings, sqlite).running():
+        for attempt in (1, 2):
+            wait_for(sqlite, poison.id, lambda job, attempt=attempt: job.attempt == attempt and bool(children()))  # type: ignore[misc]
+            for pid in children():
+                os.kill(pid, signal.SIGABRT)
+            wait_for(sqlite, poison.id, lambda job: job.status != "running" or job.attempt == 2)
+        failed = wait_for(sqlite, poison.id, lambda job: job.status == "failed")
+        wait_for(sqlite, good.id, lambda job: job.status == "succeeded")
+    assert failed.error is not None
+    assert failed.error["code"] == "run_crashed"
+    assert "SIGABRT" in failed.error["message"]
+
+
+def test_a_worker_that_stops_hands_its_job_back_checkpointed(settings: Settings, sqlite: Database) -> None:
+    job = queue_job(settings, sqlite, store_toy_dataset(settings, sqlite), **LONG)
+    with Worker(settings, sqlite).running() as worker:
+        wait_for(sqlite, job.id, training)
+        worker.stopping.set()
+        worker.thread.join(30)
+        assert not worker.thread.is_alive()
+    handed = read_job(sqlite, job.id)
+    assert (handed.status, handed.crashes, handed.lease_owner) == ("queued", 0, None)
+    with Worker(settings, sqlite, "w2").running():
+        wait_for(sqlite, job.id, lambda job: job.attempt == 2 and job.progress["step"] > handed.progress["step"])
+    messages = [event.message for event in events_of(sqlite, job.id)]
+    assert any(message.startswith("resumed after step") for message in messages)
+
+
+def test_a_worker_whose_job_was_taken_over_writes_nothing_and_ends_its_run(
+    settings: Settings, sqlite: Database
+) -> None:
+    job = queue_job(settings, sqlite, store_toy_dataset(settings, sqlite), **LONG)
+    with Worker(settings, sqlite).running() as worker:
+        wait_for(sqlite, job.id, training)
+        worker.stopping.set = lambda: None  # type: ignore[method-assign]  # it is to notice by itself
+        with sqlite.write() as tx:
+            tx.exec_driver_sql("UPDATE jobs SET lease_owner = 'another', attempt = attempt + 1")
+        before = read_job(sqlite, job.id)
+        worker.thread.join(15)
+        assert not worker.thread.is_alive()
+    assert children() == []
+    after = read_job(sqlite, job.id)
+    assert (after.attempt, after.lease_owner, after.progress) == (2, "another", before.progress)
+
+
+@pytest.mark.parametrize("gone", ["dataset row", "dataset files", "base model"])
+def test_what_a_job_needs_and_is_gone_fails_it_at_once_with_a_reason(
+    settings: Settings, sqlite: Database, gone: str, tmp_path: Path
+) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    job = queue_job(settings, sqlite, dataset)
+    if gone == "dataset row":
+        job = queue_job(settings, sqlite, add_dataset(sqlite))
+        with sqlite.write() as tx:
+            tx.exec_driver_sql("DELETE FROM datasets WHERE id = ?", (job.dataset_id,))
+    elif gone == "dataset files":
+        ArtifactStore(settings.artifacts_dir).remove("datasets", dataset.id)
+    else:
+        settings = settings.model_copy(update={"base_models_dir": tmp_path / "empty"})
+    with Worker(settings, sqlite).running():
+        failed = wait_for(sqlite, job.id, lambda job: job.status in ("failed", "succeeded"))
+    assert failed.error is not None
+    code = {"dataset row": "dataset_not_found", "dataset files": "not_found", "base model": "base_model_unavailable"}
+    assert failed.error["code"] == code[gone]
+    assert failed.crashes == 0
+
+
+def test_the_training_run_is_told_no_address_and_no_password(settings: Settings, sqlite: Database) -> None:
+    os.environ["DATABASE_URL"], os.environ["BROKER_URL"] = "postgresql://u:planted@h/d", "redis://:planted@h"
+    try:
+        job = queue_job(settings, sqlite, store_toy_dataset(settings, sqlite), **LONG)
+        with Worker(settings, sqlite).running():
+            wait_for(sqlite, job.id, training)
+            (pid,) = children()
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            assert b"planted" not in environment
+            assert b"HF_HUB_OFFLINE=1" in environment
+    finally:
+        del os.environ["DATABASE_URL"], os.environ["BROKER_URL"]
+    order = make_order(settings, store_toy_dataset(settings, sqlite), "roberta-base")
+    sent = json.loads(order.model_dump_json(exclude={"settings": {"database_url", "broker_url"}}))
+    assert not {"database_url", "broker_url"} & sent["settings"].keys()

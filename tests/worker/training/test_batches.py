@@ -1,0 +1,35 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.inference.predictions import Encoding
+from worker.training.batches import Batches, TrainingRow
+
+
+def make(rows: int, batch_size: int, seed: int = 0) -> Batches:
+    return Batches([TrainingRow(Encoding([number], False), number) for number in range(rows)], batch_size, seed)
+
+
+def targets(batches: Batches, step: int) -> list[int]:
+    return [row.target for row in batches.at(step) if isinstance(row.target, int)]
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 2**32 - 1))
+def test_every_epoch_reads_every_row_once(rows: int, batch_size: int, seed: int) -> None:
+    batches = make(rows, batch_size, seed)
+    for epoch in range(2):
+        steps = range(epoch * batches.steps_per_epoch, (epoch + 1) * batches.steps_per_epoch)
+        assert sorted(target for step in steps for target in targets(batches, step)) == list(range(rows))
+        assert all(batches.epoch_of(step) == epoch for step in steps)
+
+
+def test_a_step_has_the_same_rows_whenever_it_is_asked_for() -> None:
+    one, other = make(50, 8), make(50, 8)
+    for step in range(10):
+        one.at(step)
+    assert one.at(11) == other.at(11)
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    first = targets(make(50, 50), 0)
+    assert first != targets(make(50, 50), 1)
+    assert first != targets(make(50, 50, seed=1), 0)

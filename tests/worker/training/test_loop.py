@@ -1,0 +1,99 @@
+"""One step of the loop on a tiny real model with dropout."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from parts.tiny_models import build_tiny_checkpoint
+from service.errors import DeviceMissing
+from service.inference.device import autocast, has_bfloat16, pick_device
+from service.inference.encoding import TextEncoder
+from service.jobs.spec import Hyperparameters, resolve
+from service.models.base_models import describe_checkpoint
+from worker.training.batches import Batches, TrainingRow
+from worker.training.loop import Plan, Trainer
+from worker.training.model import load_network, make_optimizer
+from worker.training.sam import gradient_norm
+
+TEXTS = ["the red apple", "a small dog runs", "it will rain", "the ripe pear is sweet"]
+
+
+def make_trainer(folder: Path, **asked: float | str) -> Trainer:
+    network = load_network(
+        describe_checkpoint("roberta-base", build_tiny_checkpoint("roberta-base", folder)), ["a", "b"], "choosing"
+    )
+    assert network.model.config.hidden_dropout_prob > 0
+    encoder = TextEncoder(network.text_tokenizer, 32, network.model.config.pad_token_id)
+    rows = [TrainingRow(row, number % 2) for number, row in enumerate(encoder.encode(TEXTS))]
+    hyperparameters = resolve(Hyperparameters(**asked), train_rows=4, base_model="roberta-base")  # type: ignore[arg-type]
+    batches = Batches(rows, 4, seed=0)
+    plan = Plan(hyperparameters, batches.steps_per_epoch)
+    optimizer = make_optimizer(network.model, hyperparameters)
+    return Trainer(network.model, optimizer, encoder, batches, plan, "choosing", torch.device("cpu"))
+
+
+def logits_of_step(trainer: Trainer, step: int) -> list[Tensor]:
+    """The logits of each forward pass of one step."""
+    seen: list[Tensor] = []
+    hook = trainer.model.register_forward_hook(lambda _m, _i, output: seen.append(output.logits.detach().clone()))
+    trainer.step(step)
+    hook.remove()
+    return seen
+
+
+def test_both_passes_of_sam_see_one_network(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, rho=1e-9)  # so that the weights are alike and only dropout could differ
+    at_w, at_top = logits_of_step(trainer, 0)
+    assert torch.equal(at_w, at_top)
+    again, _ = logits_of_step(trainer, 0)  # dropout is on: another step draws other masks
+    assert not torch.allclose(at_w, again, atol=1e-3)
+
+
+def test_with_a_radius_the_second_pass_is_somewhere_else(tmp_path: Path) -> None:
+    at_w, at_top = logits_of_step(make_trainer(tmp_path, rho=0.5), 0)
+    assert not torch.allclose(at_w, at_top, atol=1e-3)
+
+
+def test_adamw_makes_one_pass(tmp_path: Path) -> None:
+    assert len(logits_of_step(make_trainer(tmp_path, optimizer="adamw"), 0)) == 1
+
+
+@pytest.mark.parametrize("optimizer", ["sam", "adamw"])
+def test_the_gradient_that_is_applied_is_clipped(tmp_path: Path, optimizer: str) -> None:
+    trainer = make_trainer(tmp_path, optimizer=optimizer, max_grad_norm=0.01)
+    trainer.step(0)
+    applied = [w.grad for w in trainer.optimizer.parameters if w.grad is not None]
+    assert float(gradient_norm(applied)) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_each_step_is_taken_with_the_rate_of_the_schedule(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, learning_rate=1e-3, num_epochs=10)
+    for step in (0, 3, 9):
+        trainer.step(step)
+        assert trainer.optimizer.base.param_groups[0]["lr"] == trainer.plan.learning_rate(step)
+
+
+def test_biases_norms_and_embeddings_are_not_decayed(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, weight_decay=0.1)
+    decayed, plain = trainer.optimizer.base.param_groups
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.1, 0.0)
+    names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
+    assert all("embeddings" not in names[id(p)] and p.ndim > 1 for p in decayed["params"])
+    assert len(decayed["params"]) + len(plain["params"]) == len(names)
+
+
+def test_bfloat16_is_used_where_the_processor_has_it() -> None:
+    device = pick_device("cpu")
+    with autocast(device):
+        product = torch.ones(4, 4) @ torch.ones(4, 4)
+    assert product.dtype == (torch.bfloat16 if has_bfloat16(device) else torch.float32)
+
+
+def test_a_gpu_that_is_asked_for_is_used_or_missed_but_never_replaced() -> None:
+    if torch.cuda.is_available():
+        assert pick_device("cuda").type == "cuda"
+    else:
+        with pytest.raises(DeviceMissing, match="DEVICE=auto"):
+            pick_device("cuda")

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from parts.tiny_models import FAMILIES, build_tiny_checkpoint
+from service.inference.architectures import load_classifier
+from service.inference.encoding import TextEncoder
+from service.models.base_models import describe_checkpoint
+from worker.training.model import load_network
+from worker.training.vocabulary import grow_back, shrink
+
+
+def embeddings(model: PreTrainedModel) -> nn.Embedding:
+    found = model.get_input_embeddings()
+    assert isinstance(found, nn.Embedding)
+    return found
+
+
+def table(model: PreTrainedModel) -> Tensor:
+    return embeddings(model).weight.detach().clone()
+
+
+TEXTS = ["the red apple is ripe", "a small dog", "it will rain tomorrow, and the wind will blow"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_small_table_gives_the_same_answers_as_the_full_one(family: str, tmp_path: Path) -> None:
+    network = load_network(describe_checkpoint(family, build_tiny_checkpoint(family, tmp_path)), ["a", "b"], "choosing")
+    model = network.model.train(False)
+    pad = model.config.pad_token_id
+    encoder = TextEncoder(network.text_tokenizer, 64, pad)
+    rows = encoder.encode(TEXTS)
+    with torch.no_grad():
+        full = model(**encoder.pad(rows, torch.device("cpu"))).logits
+    before = table(model)
+    vocabulary = shrink(model, {token for row in rows for token in row.ids})
+    short = TextEncoder(network.text_tokenizer, 64, pad, vocabulary.row_of_id)
+    with torch.no_grad():
+        small = model(**short.pad(rows, torch.device("cpu"))).logits
+    assert len(table(model)) < len(before)
+    assert torch.equal(full, small)
+    grow_back(model, vocabulary)
+    assert torch.equal(table(model), before)
+
+
+def test_trained_rows_come_back_and_others_stay(tmp_path: Path) -> None:
+    folder = build_tiny_checkpoint("xlm-roberta-base", tmp_path)
+    model = load_classifier(folder, "xlm-roberta", new_head=True)
+    before = table(model)
+    vocabulary = shrink(model, [7, 9])
+    with torch.no_grad():
+        embeddings(model).weight.add_(1)
+    grow_back(model, vocabulary)
+    after = table(model)
+    kept = vocabulary.kept.tolist()
+    assert kept == [0, 1, 7, 9]  # up to the padding id, by which positions are counted
+    assert torch.equal(after[kept], before[kept] + 1)
+    others = [row for row in range(len(before)) if row not in kept]
+    assert torch.equal(after[others], before[others])

@@ -1,0 +1,58 @@
+"""The worker process: Celery that waits for the doorbell, and a sweeper. No torch in it."""
+
+import os
+import secrets
+import socket
+import threading
+import warnings
+
+from celery.platforms import SecurityWarning
+from celery.signals import worker_shutting_down
+
+from service.jobs.queue import Doorbell, make_celery
+from service.jobs.sweep import Sweeper
+from service.logs import configure_logs, get_logger
+from service.settings import Settings
+from service.store.artifacts import ArtifactStore
+from service.store.database import Database
+from service.store.migrate import migrate
+from worker.supervise import Supervisor
+from worker.tasks import register
+
+log = get_logger(__name__)
+
+
+def run_worker(settings: Settings) -> None:
+    """Works until SIGTERM or SIGINT; runs under way are then checkpointed and handed back."""
+    configure_logs(settings.log_level, process="worker")
+    warnings.simplefilter("ignore", SecurityWarning)  # about root and pickle: nothing but JSON is accepted here
+    database = Database(settings.sql_url)
+    migrate(database)
+    artifacts = ArtifactStore(settings.artifacts_dir)
+    app = make_celery(settings)
+    stopping = threading.Event()
+    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    register(app, Supervisor(settings, database, artifacts, owner, stopping))
+
+    def begin_to_stop(**_: object) -> None:
+        log.info("worker_stopping")
+        stopping.set()
+
+    worker_shutting_down.connect(begin_to_stop, weak=False)
+    doorbell = Doorbell(make_celery(settings))
+    sweeper = Sweeper(settings, database, artifacts, doorbell)
+    sweeper.start()
+    log.info("worker_started", owner=owner, concurrency=settings.worker_concurrency)
+    try:
+        app.worker_main(_arguments(settings))
+    finally:
+        sweeper.stop()
+        doorbell.close()
+        database.close()
+
+
+def _arguments(settings: Settings) -> list[str]:
+    concurrency = str(settings.worker_concurrency)
+    options = {"--pool": "threads", "--concurrency": concurrency, "--loglevel": settings.log_level}
+    flags = ["--without-gossip", "--without-mingle"]
+    return ["--quiet", "worker", *flags, *(part for option in options.items() for part in option)]

@@ -1,0 +1,214 @@
+"""One training job from first line to last, in reading order. Runs as a process of its own: `python -m worker.run`."""
+
+import hashlib
+import os
+import sys
+import time
+import traceback
+
+import torch
+
+from service.datasets.dataset import Dataset, Example
+from service.datasets.files import read_dataset
+from service.errors import ClassiglotError, TrainingFailed
+from service.inference.architectures import quieten
+from service.inference.classifier import Classifier
+from service.inference.device import describe_device, pick_device, use_threads
+from service.inference.encoding import TextEncoder
+from service.inference.predictions import Encoding
+from service.jobs.report import Validation
+from service.logs import configure_logs
+from service.models.base_models import BaseCheckpoint, locate
+from service.processes import die_with_parent
+from service.store.artifacts import ArtifactStore
+from service.store.records import Json
+from worker.channel import Channel, Order, Supervision
+from worker.evaluation import to_matrix, validate
+from worker.publish import make_card, measure_and_publish
+from worker.training.batches import Batches, TrainingRow
+from worker.training.checkpoint import Checkpoints
+from worker.training.loop import Plan, Progress, Trainer
+from worker.training.model import Network, load_network, make_optimizer
+from worker.training.randomness import seed_everything
+from worker.training.vocabulary import Vocabulary, grow_back, shrink
+
+SECONDS_BETWEEN_REPORTS = 1.0
+
+
+class Stopped(Exception):
+    """The supervisor asked for an end; the state is saved."""
+
+
+def run(order: Order, channel: Supervision) -> None:
+    """Trains, measures and publishes. Raises: ClassiglotError that says why the job fails; Stopped."""
+    began = time.monotonic()
+    device = pick_device(order.settings.device)
+    use_threads(order.settings.threads)
+    artifacts = ArtifactStore(order.settings.artifacts_dir)
+
+    channel.send("phase", phase="loading")
+    dataset = read_dataset(artifacts.open("datasets", order.dataset_id), order.task, order.labels)
+    base = locate(order.base_model, order.settings)
+    order = _fit_length(order, base, channel)
+    seed_everything(order.hyperparameters.seed)
+    network = load_network(base, order.labels, order.task)
+    encoder, splits, vocabulary = _encode(network, dataset, order)
+    trainer = _make_trainer(network, encoder, splits["train"], dataset, order, device)
+    checkpoints = Checkpoints(artifacts, order.job_id, order.attempt, _fingerprint(order))
+    progress = checkpoints.resume(trainer.model, trainer.optimizer)
+    if progress.step:
+        channel.send("note", message=f"resumed after step {progress.step} of {trainer.plan.total_steps}")
+    channel.send("note", message=f"training on {describe_device(device)}, ready in {time.monotonic() - began:.1f} s")
+
+    channel.send("phase", phase="training")
+    _train(trainer, progress, checkpoints, splits["val"], dataset, order, channel)
+    best = checkpoints.load_best(trainer.model, progress)
+
+    channel.send("phase", phase="evaluating")
+    grow_back(trainer.model, vocabulary)
+    validation = Validation(best=best, history=progress.history)
+    published = measure_and_publish(network, dataset.splits["test"], validation, order, device, artifacts, channel)
+    channel.send("succeeded", **published)
+
+
+def _fit_length(order: Order, base: BaseCheckpoint, channel: Supervision) -> Order:
+    """A base model that reads fewer tokens than asked for bounds the length, and that is said."""
+    if order.hyperparameters.max_length <= base.max_length:
+        return order
+    channel.send(
+        "note",
+        level="warning",
+        message=f"{base.name} reads {base.max_length} tokens at most; max_length is that",
+    )
+    fitted = order.hyperparameters.model_copy(update={"max_length": base.max_length})
+    channel.send("hyperparameters", hyperparameters=fitted.model_dump())
+    return order.model_copy(update={"hyperparameters": fitted})
+
+
+def _encode(
+    network: Network, dataset: Dataset, order: Order
+) -> tuple[TextEncoder, dict[str, list[Encoding]], Vocabulary]:
+    """Token ids of train and validation texts, and the model cut to the embeddings that occur in them."""
+    pad_id = network.model.config.pad_token_id
+    encoder = TextEncoder(network.text_tokenizer, order.hyperparameters.max_length, pad_id)
+    splits = {name: encoder.encode([row.text for row in dataset.splits[name]]) for name in ("train", "val")}
+    used = {token for rows in splits.values() for row in rows for token in row.ids}
+    vocabulary = shrink(network.model, used)
+    short = TextEncoder(network.text_tokenizer, order.hyperparameters.max_length, pad_id, vocabulary.row_of_id)
+    return short, splits, vocabulary
+
+
+def _make_trainer(
+    network: Network, encoder: TextEncoder, rows: list[Encoding], dataset: Dataset, order: Order, device: torch.device
+) -> Trainer:
+    targets = _targets(dataset.splits["train"], order)
+    hyperparameters = order.hyperparameters
+    training_rows = [TrainingRow(row, target) for row, target in zip(rows, targets, strict=True)]
+    batches = Batches(training_rows, hyperparameters.batch_size, hyperparameters.seed)
+    network.model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides the method's type
+    return Trainer(
+        model=network.model,
+        optimizer=make_optimizer(network.model, hyperparameters),
+        encoder=encoder,
+        batches=batches,
+        plan=Plan(hyperparameters, batches.steps_per_epoch),
+        task=order.task,
+        device=device,
+    )
+
+
+def _targets(rows: list[Example], order: Order) -> list[int | list[float]]:
+    matrix = to_matrix([row.labels for row in rows], order.labels)
+    return list((matrix.argmax(axis=1) if order.task == "choosing" else matrix.astype(float)).tolist())
+
+
+def _train(
+    trainer: Trainer,
+    progress: Progress,
+    checkpoints: Checkpoints,
+    val_rows: list[Encoding],
+    dataset: Dataset,
+    order: Order,
+    channel: Supervision,
+) -> None:
+    """Runs the loop, and tells of each second and each epoch."""
+    card = make_card(order)
+    truth = to_matrix([row.labels for row in dataset.splits["val"]], order.labels)
+    clock = _Clock(progress.step, trainer.plan)
+
+    def validate_now() -> dict[str, float]:
+        classifier = Classifier(trainer.model, trainer.encoder, card, trainer.device)
+        return validate(classifier, val_rows, truth, order.settings.max_batch_tokens)
+
+    def on_step(progress: Progress, loss: float) -> None:
+        if clock.due(progress.step):
+            channel.send("progress", **clock.tell(progress.step), loss=loss)
+        if channel.stop_asked.is_set() and progress.step < trainer.plan.total_steps:
+            checkpoints.save(trainer.model, trainer.optimizer, progress)
+            raise Stopped
+
+    def on_epoch(progress: Progress) -> None:
+        channel.send("epoch", **progress.history[-1])
+        checkpoints.save(trainer.model, trainer.optimizer, progress)
+
+    trainer.fit(progress, validate_now, on_step, on_epoch)
+
+
+class _Clock:
+    """When to report, and how long the rest will take at the pace so far."""
+
+    def __init__(self, first_step: int, plan: Plan) -> None:
+        self._first_step, self._plan = first_step, plan
+        self._began = self._last = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        now = time.monotonic()
+        if now - self._last < SECONDS_BETWEEN_REPORTS and step not in (1, self._plan.total_steps):
+            return False
+        self._last = now
+        return True
+
+    def tell(self, step: int) -> Json:
+        pace = (time.monotonic() - self._began) / max(1, step - self._first_step)
+        return {
+            "epoch": (step - 1) // self._plan.steps_per_epoch + 1,
+            "num_epochs": self._plan.hyperparameters.num_epochs,
+            "step": step,
+            "total_steps": self._plan.total_steps,
+            "seconds_left": round(pace * (self._plan.total_steps - step), 1),
+        }
+
+
+def _fingerprint(order: Order) -> str:
+    """The same for two attempts of one run, and for no other run."""
+    asked = order.model_dump_json(include={"dataset_sha256", "labels", "base_model", "hyperparameters"})
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def main() -> int:
+    channel = Channel()
+    order = channel.receive_order()
+    die_with_parent(int(sys.argv[1]))
+    configure_logs(order.settings.log_level, process="run")
+    quieten()
+    os.nice(5)  # answers come before training where both share a machine
+    try:
+        run(order, channel)
+    except Stopped:
+        channel.send("stopped")
+    except ClassiglotError as error:
+        channel.send("failed", code=error.code, message=error.message)
+    except (MemoryError, torch.OutOfMemoryError):
+        traceback.print_exc()
+        failed = TrainingFailed("out of memory; try a smaller batch_size or max_length", code="out_of_memory")
+        channel.send("failed", code=failed.code, message=failed.message)
+    except Exception as error:  # the last line of defence: the job must learn that it failed
+        traceback.print_exc()
+        channel.send(
+            "failed", code="internal", message=f"unexpected {type(error).__name__}; the worker's log says more"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

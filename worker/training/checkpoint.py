@@ -1,0 +1,115 @@
+"""The whole state of a run on disk: weights, moments, random state, history. Resumed, it ends bit for bit alike on
+the processor it was written on. Safetensors and JSON only, so reading one cannot run code."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from service.errors import ClassiglotError
+from service.logs import get_logger
+from service.store.artifacts import ArtifactStore
+from worker.training.loop import Progress
+from worker.training.randomness import RandomState, random_state, restore_random_state
+from worker.training.sam import SAM
+
+log = get_logger(__name__)
+_WEIGHTS, _STATE, _PROGRESS = "weights.safetensors", "state.safetensors", "progress.json"
+KEEP = 2
+
+
+class Checkpoints:
+    """The checkpoints of one job, newest last. Names carry the attempt, so no attempt can meet another's."""
+
+    def __init__(self, artifacts: ArtifactStore, job_id: str, attempt: int, fingerprint: str) -> None:
+        """`fingerprint` stands for everything the run was asked for; a checkpoint of another run is not taken up."""
+        self._artifacts, self._job_id, self._attempt, self._fingerprint = artifacts, job_id, attempt, fingerprint
+
+    def save(self, model: nn.Module, optimizer: SAM, progress: Progress) -> None:
+        """Writes the state after `progress.step` steps, then drops older ones but for the best epoch's."""
+        name = f"{self._job_id}/{progress.step:09d}-{self._attempt}"
+        if self._artifacts.path("checkpoints", name).exists():
+            return  # stopped right after an epoch's own checkpoint
+        with self._artifacts.writing("checkpoints", name) as folder:
+            save_file(_weights(model), folder / _WEIGHTS)
+            save_file(_moments(optimizer) | _prefixed("random", random_state()), folder / _STATE)
+            content = {"fingerprint": self._fingerprint, **asdict(progress)}
+            (folder / _PROGRESS).write_text(json.dumps(content), encoding="utf-8")
+        self._drop_older(progress)
+
+    def resume(self, model: nn.Module, optimizer: SAM) -> Progress:
+        """Puts the newest readable checkpoint into model, optimizer and generators; a fresh start where none is."""
+        for name in reversed(self._names()):
+            try:
+                folder = self._artifacts.open("checkpoints", f"{self._job_id}/{name}")
+                return self._load(folder, model, optimizer)
+            except (ClassiglotError, ValueError) as error:
+                log.warning("checkpoint_skipped", checkpoint=name, error=str(error))
+        return Progress()
+
+    def load_best(self, model: nn.Module, progress: Progress) -> dict[str, Any]:
+        """Puts the weights of the epoch with the lowest validation loss into the model; returns its history entry."""
+        best = best_epoch(progress)
+        name = next(name for name in reversed(self._names()) if int(name.split("-")[0]) == best["step"])
+        folder = self._artifacts.open("checkpoints", f"{self._job_id}/{name}")
+        model.load_state_dict(load_file(folder / _WEIGHTS))
+        return best
+
+    def _load(self, folder: Path, model: nn.Module, optimizer: SAM) -> Progress:
+        content = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
+        if content.pop("fingerprint") != self._fingerprint:
+            raise ValueError("it belongs to a run with other settings or data")
+        state = load_file(folder / _STATE)
+        model.load_state_dict(load_file(folder / _WEIGHTS))
+        _restore_moments(optimizer, state)
+        restore_random_state(
+            {name.removeprefix("random."): t for name, t in state.items() if name.startswith("random.")}
+        )
+        return Progress(**content)
+
+    def _names(self) -> list[str]:
+        folder = self._artifacts.path("checkpoints", self._job_id)
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def _drop_older(self, progress: Progress) -> None:
+        names = self._names()
+        best = best_epoch(progress)["step"] if progress.history else None
+        for name in names[:-KEEP]:
+            if int(name.split("-")[0]) != best:
+                self._artifacts.remove("checkpoints", f"{self._job_id}/{name}")
+
+
+def best_epoch(progress: Progress) -> dict[str, Any]:
+    """The first history entry with the lowest validation loss."""
+    return min(progress.history, key=lambda entry: float(entry["val_loss"]))
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+
+
+def _prefixed(prefix: str, tensors: RandomState) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _moments(optimizer: SAM) -> dict[str, Tensor]:
+    """The base optimizer's state as tensors named `<parameter's number>.<name>`."""
+    state = optimizer.base.state_dict()["state"]
+    return {
+        f"{number}.{key}": torch.as_tensor(v).cpu().clone()
+        for number, entry in state.items()
+        for key, v in entry.items()
+    }
+
+
+def _restore_moments(optimizer: SAM, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, key = name.split(".", 1)
+        if number != "random":
+            state.setdefault(int(number), {})[key] = tensor
+    optimizer.base.load_state_dict({"state": state, "param_groups": optimizer.base.state_dict()["param_groups"]})

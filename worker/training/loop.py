@@ -1,0 +1,144 @@
+"""The training loop, one line for each step of the paper. It knows no Celery, no HTTP and no SQL."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from service.errors import TrainingFailed
+from service.inference.device import autocast
+from service.inference.encoding import TextEncoder
+from service.jobs.spec import ResolvedHyperparameters
+from service.store.records import Task
+from worker.training.batches import Batches, TrainingRow
+from worker.training.model import loss_function, make_targets
+from worker.training.randomness import random_state, same_dropout
+from worker.training.sam import SAM
+from worker.training.schedule import learning_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How far and how fast; everything a step's learning rate depends on."""
+
+    hyperparameters: ResolvedHyperparameters
+    steps_per_epoch: int
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * self.hyperparameters.num_epochs
+
+    def learning_rate(self, step: int) -> float:
+        warmup = math.ceil(self.hyperparameters.warmup_ratio * self.total_steps)
+        peak = self.hyperparameters.learning_rate
+        return learning_rate(step, peak=peak, warmup_steps=warmup, total_steps=self.total_steps)
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is known after `step` optimizer steps. `losses`: sum over the steps of the epoch that is under way."""
+
+    step: int = 0
+    losses: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Validate(Protocol):
+    def __call__(self) -> dict[str, float]:
+        """At least `val_loss` and `val_macro_f1` of the model as it is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """The parts of one run, put together by `worker.run`."""
+
+    model: PreTrainedModel
+    optimizer: SAM
+    encoder: TextEncoder
+    batches: Batches
+    plan: Plan
+    task: Task
+    device: torch.device
+
+    def fit(
+        self,
+        progress: Progress,
+        validate: Validate,
+        on_step: Callable[[Progress, float], None],
+        on_epoch: Callable[[Progress], None],
+    ) -> None:
+        """Trains from `progress.step` to the end.
+
+        `on_step(progress, loss)` follows each optimizer step and may raise to stop the run; `on_epoch(progress)`
+        follows each validation. Raises: TrainingFailed (`non_finite_loss`) before a bad step is taken.
+        """
+        while progress.step < self.plan.total_steps:
+            loss = self.step(progress.step)
+            progress.step += 1
+            progress.losses += loss
+            if progress.step % self.plan.steps_per_epoch == 0:
+                progress.history.append(self._close_epoch(progress) | validate())
+                progress.losses = 0.0
+                on_epoch(progress)
+            on_step(progress, loss)
+
+    def step(self, step: int) -> float:
+        """One optimizer step of SAM, ASAM or (rho 0) plain AdamW. Returns the loss at w."""
+        self.model.train()
+        batch = self.batches.at(step)
+        self._set_learning_rate(self.plan.learning_rate(step))
+        draws = random_state()
+        loss = self._gradients(batch, step)  # ∇L(w)
+        if self.optimizer.rho > 0:
+            self.optimizer.climb()  # to w + ε(w)
+            with same_dropout(draws):
+                self._gradients(batch, step)  # ∇L(w + ε(w))
+            self.optimizer.return_to_start()  # to w
+        self._clip_gradients(step)
+        self.optimizer.descend()  # w ← w − η · base step with ∇L(w + ε(w))
+        return loss
+
+    def _gradients(self, batch: Sequence[TrainingRow], step: int) -> float:
+        """Leaves the gradient of the batch's mean loss in the parameters. Raises: TrainingFailed."""
+        for parameter in self.optimizer.parameters:
+            parameter.grad = None
+        inputs = self.encoder.pad([row.encoding for row in batch], self.device)
+        targets = make_targets([row.target for row in batch], self.task, self.device)
+        with autocast(self.device):
+            logits: Tensor = self.model(**inputs).logits
+        loss = loss_function(self.task)(logits.float(), targets)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise _diverged(f"the loss became {value}", step)
+        loss.backward()
+        return value
+
+    def _clip_gradients(self, step: int) -> None:
+        """Bounds the gradient that is applied; the climb's is normalised by the paper itself."""
+        limit = self.plan.hyperparameters.max_grad_norm
+        norm = float(torch.nn.utils.clip_grad_norm_(self.optimizer.parameters, limit))
+        if not math.isfinite(norm):
+            raise _diverged("the gradient is no longer finite", step)
+
+    def _set_learning_rate(self, rate: float) -> None:
+        for group in self.optimizer.base.param_groups:
+            group["lr"] = rate
+
+    def _close_epoch(self, progress: Progress) -> dict[str, Any]:
+        return {
+            "epoch": progress.step // self.plan.steps_per_epoch,
+            "step": progress.step,
+            "train_loss": progress.losses / self.plan.steps_per_epoch,
+            "learning_rate": self.plan.learning_rate(progress.step - 1),
+        }
+
+
+def _diverged(what: str, step: int) -> TrainingFailed:
+    return TrainingFailed(
+        f"{what} at step {step + 1}; try a smaller learning_rate or rho, or look for broken rows in the data set",
+        code="non_finite_loss",
+    )
