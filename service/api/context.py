@@ -1,0 +1,36 @@
+"""What the routes work with, joined by `service.app` and handed to them by FastAPI."""
+
+import threading
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from service.inference.batcher import Engine
+from service.inference.runtime import Runtime
+from service.inference.shelf import Shelf
+from service.jobs.queue import Doorbell
+from service.models.versions import ModelCatalog
+from service.settings import Settings
+from service.store.artifacts import ArtifactStore
+from service.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    settings: Settings
+    database: Database
+    artifacts: ArtifactStore
+    doorbell: Doorbell
+    catalog: ModelCatalog
+    engine: Engine
+    shelf: Shelf
+    runtime: Runtime
+    closing: threading.Event
+
+
+def _get_context(request: Request) -> Context:
+    return cast(Context, request.app.state.context)
+
+
+In = Annotated[Context, Depends(_get_context)]

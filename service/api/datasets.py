@@ -1,0 +1,220 @@
+"""`/datasets`"""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError, WithJsonSchema, model_validator
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+
+from service.api.context import Context, In
+from service.api.fields import After, Body, Id, Language, Limit, Name, PageOf, rfc3339
+from service.api.json_route import media_type
+from service.api.problems import responses
+from service.datasets.dataset import SPLITS
+from service.datasets.ingest import Cut, Submission, Upload, dataset_not_found, delete_dataset, store_dataset
+from service.datasets.json_text import parse_json
+from service.errors import Detail, Unacceptable, UnsupportedMedia
+from service.store import datasets as dataset_rows
+from service.store.records import DatasetRecord, Task
+
+router = APIRouter(tags=["data sets"])
+Fields = TypeVar("Fields", bound="DatasetFields")
+
+
+class CutBody(Body):
+    """How missing splits are cut from train. A split that is sent is not cut."""
+
+    val: float | None = Field(default=None, gt=0, le=0.5)
+    test: float | None = Field(default=None, gt=0, le=0.5)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> "CutBody":
+        if (self.val or 0) + (self.test or 0) >= 1:
+            raise ValueError("val and test take all rows; leave some to train on")
+        return self
+
+
+class DatasetFields(Body):
+    """What a data set is told of beside its rows."""
+
+    name: Name
+    task: Task | None = None
+    language: Language | None = None
+    split: CutBody = CutBody()
+
+
+_LABEL = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_COLUMNS = {
+    "type": "object",
+    "required": ["Text", "Labels"],
+    "properties": {
+        "Text": {"type": "array", "items": {"type": "string"}},
+        "Labels": {"type": "array", "items": _LABEL},
+    },
+    "additionalProperties": {"type": "array"},
+}
+# Only the schema says what is in it: rows are checked by `service.datasets`, whose complaints name them.
+Columns = Annotated[dict[str, Any], WithJsonSchema(_COLUMNS)]
+
+
+class DatasetBody(DatasetFields):
+    """A data set as JSON: each split `{"Text": […], "Labels": […]}`, other columns welcome."""
+
+    train: Columns
+    val: Columns | None = None
+    test: Columns | None = None
+
+
+class SplitView(BaseModel):
+    rows: int
+    labels: dict[str, int]
+
+
+class RowView(BaseModel):
+    split: Literal["train", "val", "test"]
+    row: int
+
+
+class WarningView(BaseModel):
+    code: str
+    message: str
+    rows: list[RowView]
+
+
+class DatasetView(BaseModel):
+    id: str
+    name: str
+    task: Task
+    language: str | None
+    labels: list[str]
+    splits: dict[str, SplitView]
+    warnings: list[WarningView]
+    sha256: str
+    created_at: str | None
+
+
+def view(record: DatasetRecord) -> DatasetView:
+    return DatasetView(
+        id=record.id,
+        name=record.name,
+        task=record.task,
+        language=record.language,
+        labels=record.labels,
+        splits={name: SplitView(**split) for name, split in record.splits.items()},
+        warnings=[WarningView(**warning) for warning in record.warnings],
+        sha256=record.sha256,
+        created_at=rfc3339(record.created_at),
+    )
+
+
+def _json_schema() -> dict[str, Any]:
+    """The body's schema in one piece: OpenAPI resolves references in its own components only."""
+    schema = DatasetBody.model_json_schema()
+    schema["properties"]["split"] = schema.pop("$defs")["CutBody"]
+    return schema
+
+
+_FORM = {"type": "object", "required": ["name", "train"]} | {
+    "properties": {name: {"type": "string", "format": "binary"} for name in SPLITS}
+    | {name: {"type": "string"} for name in ("name", "task", "language", "split")}
+}
+_BODIES = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _json_schema()},
+            "multipart/form-data": {"schema": _FORM},
+        },
+    }
+}
+
+
+@router.post(
+    "/datasets",
+    status_code=201,
+    response_model=DatasetView,
+    openapi_extra=_BODIES,
+    responses=responses(400, 413, 415, 422),
+)
+async def create_dataset(request: Request, response: Response, context: In) -> DatasetView:
+    """Uploads a data set, as JSON or as files. A fault refuses all of it and names split, row and field."""
+    kind = media_type(request)
+    if kind == "multipart/form-data":
+        async with request.form(max_files=3, max_fields=10) as form:
+            submission = await _from_form(form)
+    elif kind == "application/json":
+        submission = await run_in_threadpool(_from_json, await request.body())
+    else:
+        raise UnsupportedMedia("send application/json, or multipart/form-data with files")
+    record = await run_in_threadpool(_store, submission, context)
+    response.headers["Location"] = f"/datasets/{record.id}"
+    return view(record)
+
+
+def _store(submission: Submission, context: Context) -> DatasetRecord:
+    return store_dataset(submission, context.settings, context.database, context.artifacts)
+
+
+def _from_json(data: bytes) -> Submission:
+    body = _check(DatasetBody, parse_json(data))
+    splits: dict[str, Upload | object] = {"train": body.train}
+    splits |= {name: split for name, split in (("val", body.val), ("test", body.test)) if split is not None}
+    return _submission(body, splits)
+
+
+async def _from_form(form: FormData) -> Submission:
+    files = {name: part for name, part in form.multi_items() if isinstance(part, UploadFile)}
+    fields: dict[str, Any] = {name: part for name, part in form.multi_items() if not isinstance(part, UploadFile)}
+    if len(files) + len(fields) != len(form.multi_items()):
+        raise Unacceptable("the form names a field twice; send each once")
+    for name in files.keys() - set(SPLITS):
+        raise _refused(name[:60], "is not a known file; the files are train, val and test")
+    if "train" not in files:
+        raise _refused("train", "is missing; send the training rows as a file")
+    if "split" in fields:
+        fields["split"] = parse_json(fields["split"].encode(errors="replace"), "the field split")
+    checked = _check(DatasetFields, fields)
+    return _submission(checked, {name: Upload(part.filename or "", await part.read()) for name, part in files.items()})
+
+
+def _submission(fields: DatasetFields, splits: dict[str, Upload | object]) -> Submission:
+    cut = Cut(fields.split.val, fields.split.test, fields.split.seed)
+    return Submission(fields.name, fields.task, fields.language, splits, cut)
+
+
+def _check(model: type[Fields], value: object) -> Fields:
+    """Raises: RequestValidationError, as FastAPI does for the bodies that it reads itself."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_input=False)]
+        raise RequestValidationError(faults) from None
+
+
+def _refused(field: str, message: str) -> Unacceptable:
+    return Unacceptable(f"the request was refused: {field} {message}", details=[Detail(message, field=field)])
+
+
+@router.get("/datasets", response_model=PageOf[DatasetView], responses=responses(422))
+def list_datasets(context: In, limit: Limit = 20, after: After = None) -> PageOf[DatasetView]:
+    with context.database.read() as tx:
+        page = dataset_rows.page(tx, limit, after)
+    return PageOf(data=[view(record) for record in page.data], has_more=page.has_more)
+
+
+@router.get("/datasets/{dataset_id}", response_model=DatasetView, responses=responses(404))
+def get_dataset(dataset_id: Id, context: In) -> DatasetView:
+    with context.database.read() as tx:
+        record = dataset_rows.get(tx, dataset_id)
+    if record is None:
+        raise dataset_not_found()
+    return view(record)
+
+
+@router.delete("/datasets/{dataset_id}", status_code=204, responses=responses(404, 409))
+def remove_dataset(dataset_id: Id, context: In) -> None:
+    """Deletes a data set; finished jobs and models made from it stay."""
+    delete_dataset(dataset_id, context.database, context.artifacts)

@@ -1,0 +1,53 @@
+"""Field types that several bodies and queries share."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from service.datasets.checks import why_unsafe
+
+T = TypeVar("T")
+
+
+def _safe(text: str) -> str:
+    if fault := why_unsafe(text):
+        raise ValueError(fault)
+    return text
+
+
+SafeText = Annotated[str, AfterValidator(_safe)]
+Name = Annotated[
+    SafeText,
+    StringConstraints(pattern=r"^[\p{L}\p{N}][\p{L}\p{M}\p{N}_. -]*$", max_length=100),
+    Field(description="letters, digits, spaces, and `_ . -`; starts with a letter or a digit"),
+]
+Language = Annotated[
+    SafeText,
+    StringConstraints(pattern=r"^[\p{L}][\p{L}\p{M} _-]*$", max_length=50),
+    Field(description="`english`, `german`, `french`, or any other; two-letter codes work too"),
+]
+Id = Annotated[str, Path(max_length=60, pattern=r"^[a-z0-9_]+$")]
+Limit = Annotated[int, Query(ge=1, le=100)]
+After = Annotated[
+    str | None, Query(max_length=60, pattern=r"^[a-z0-9_]+$", description="the last id of the page before")
+]
+
+
+class Body(BaseModel):
+    """A request body: a wrong key is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
+
+
+class PageOf(BaseModel, Generic[T]):
+    data: list[T]
+    has_more: bool
+
+
+def rfc3339(seconds: float | None) -> str | None:
+    """Seconds since 1970 as RFC 3339 in UTC, to the millisecond."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,142 @@
+"""`/jobs`"""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field, StringConstraints, model_validator
+
+from service.api.context import Context, In
+from service.api.fields import After, Body, Id, Language, Limit, Name, PageOf, SafeText, rfc3339
+from service.api.json_route import JsonRoute
+from service.api.problems import responses
+from service.errors import Conflict
+from service.jobs.report import REPORT_JSON, REPORT_TEXT, Report
+from service.jobs.spec import Hyperparameters, ResolvedHyperparameters
+from service.jobs.submit import JobRequest, cancel_job, job_not_found, submit_job
+from service.store import jobs as job_rows
+from service.store.records import JobRecord, Status
+
+router = APIRouter(tags=["jobs"], route_class=JsonRoute)
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+MetadataKey = Annotated[SafeText, StringConstraints(min_length=1, max_length=64)]
+MetadataValue = Annotated[SafeText, StringConstraints(max_length=512)]
+
+
+class JobBody(Body):
+    dataset_id: Annotated[str, StringConstraints(max_length=60, pattern=r"^[a-z0-9_]+$")]
+    name: Name | None = Field(default=None, description="the model's name; default: the data set's")
+    language: Language | None = Field(default=None, description="chooses the base model; default: the data set's")
+    base_model: SafeText | None = Field(default=None, max_length=200, description="instead of language")
+    hyperparameters: Hyperparameters = Hyperparameters()
+    metadata: dict[MetadataKey, MetadataValue] = Field(default={}, max_length=16)
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> "JobBody":
+        if self.language and self.base_model:
+            raise ValueError("give language or base_model, not both")
+        return self
+
+
+class ProgressView(BaseModel):
+    epoch: int
+    num_epochs: int
+    step: int
+    total_steps: int
+
+
+class BestView(BaseModel):
+    epoch: int
+    val_loss: float
+    val_macro_f1: float
+
+
+class ErrorView(BaseModel):
+    code: str
+    message: str
+
+
+class JobView(BaseModel):
+    id: str
+    status: Status
+    phase: Literal["loading", "training", "evaluating", "publishing"] | None
+    dataset_id: str
+    name: str
+    base_model: str
+    hyperparameters: ResolvedHyperparameters
+    progress: ProgressView
+    attempt: int
+    best: BestView | None
+    model_id: str | None
+    error: ErrorView | None
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    estimated_finish: str | None
+    metadata: dict[str, str]
+
+
+def view(job: JobRecord) -> JobView:
+    times = ("created_at", "started_at", "finished_at", "estimated_finish")
+    plain = ("id", "status", "phase", "dataset_id", "name", "base_model", "attempt", "model_id", "metadata")
+    parts: dict[str, Any] = {name: getattr(job, name) for name in plain}
+    parts |= {name: rfc3339(getattr(job, name)) for name in times}
+    return JobView(
+        hyperparameters=ResolvedHyperparameters(**job.hyperparameters),
+        progress=ProgressView(**job.progress),
+        best=BestView(**job.best) if job.best else None,
+        error=ErrorView(**job.error) if job.error else None,
+        **parts,
+    )
+
+
+def find_job(job_id: str, context: Context) -> JobRecord:
+    """Raises: NotFound."""
+    with context.database.read() as tx:
+        job = job_rows.get(tx, job_id)
+    if job is None:
+        raise job_not_found()
+    return job
+
+
+@router.post("/jobs", status_code=202, response_model=JobView, responses=responses(400, 404, 409, 413, 415, 422, 503))
+def create_job(body: JobBody, response: Response, context: In, idempotency_key: Key = None) -> JobView:
+    """Queues a training run. The same `Idempotency-Key` with the same body gives the same job."""
+    request = JobRequest(**{name: getattr(body, name) for name in type(body).model_fields})
+    job = submit_job(request, idempotency_key, context.settings, context.database, context.doorbell)
+    response.headers["Location"] = f"/jobs/{job.id}"
+    return view(job)
+
+
+@router.get("/jobs", response_model=PageOf[JobView], responses=responses(422))
+def list_jobs(context: In, limit: Limit = 20, after: After = None) -> PageOf[JobView]:
+    with context.database.read() as tx:
+        page = job_rows.page(tx, limit, after)
+    return PageOf(data=[view(job) for job in page.data], has_more=page.has_more)
+
+
+@router.get("/jobs/{job_id}", response_model=JobView, responses=responses(404))
+def get_job(job_id: Id, context: In) -> JobView:
+    return view(find_job(job_id, context))
+
+
+@router.post("/jobs/{job_id}/cancel", response_model=JobView, responses=responses(404, 409))
+def cancel(job_id: Id, context: In) -> JobView:
+    """Ends a job: at once while it is queued, within seconds while it runs."""
+    return view(cancel_job(job_id, context.database))
+
+
+@router.get(
+    "/jobs/{job_id}/report",
+    response_model=Report,
+    responses=responses(404, 409) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def get_report(job_id: Id, request: Request, context: In) -> FileResponse:
+    """The test report; with `Accept: text/plain` scikit-learn's classification report."""
+    job = find_job(job_id, context)
+    if job.model_id is None:
+        raise Conflict(f"the job is {job.status}; only a job that succeeded has a report", code="report_not_ready")
+    folder = context.artifacts.open("reports", job.model_id)
+    if "text/plain" in request.headers.get("accept", ""):
+        return FileResponse(folder / REPORT_TEXT, media_type="text/plain")
+    return FileResponse(folder / REPORT_JSON, media_type="application/json")

@@ -1,0 +1,88 @@
+"""`/predict`"""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from service.api.context import Context, In
+from service.api.fields import Body, SafeText
+from service.api.json_route import JsonRoute
+from service.api.observe import PREDICTED_TEXTS
+from service.api.problems import responses
+from service.errors import Detail, TooLarge, Unacceptable
+from service.inference.predictions import Prediction, read_predictions
+
+router = APIRouter(tags=["predict"], route_class=JsonRoute)
+
+
+class PredictBody(Body):
+    """`threshold` is for deciding; choosing has none. `top_k` bounds `scores`, not `labels`."""
+
+    texts: list[SafeText] = Field(min_length=1)
+    model: SafeText | None = Field(default=None, max_length=100, description="a name or an id")
+    top_k: int | None = Field(default=None, ge=1)
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class AnsweringModel(BaseModel):
+    id: str
+    name: str
+    version: int
+
+
+class PredictionView(BaseModel):
+    """`scores` are probabilities; `tokens` were read, and `truncated` says whether the text went on."""
+
+    label: str | None
+    labels: list[str]
+    scores: dict[str, float]
+    tokens: int
+    truncated: bool
+
+
+class PredictView(BaseModel):
+    model: AnsweringModel
+    predictions: list[PredictionView]
+
+
+@router.post("/predict", response_model=PredictView, responses=responses(400, 404, 413, 415, 422, 429, 503))
+async def predict(body: PredictBody, context: In) -> PredictView:
+    """Labels for texts, in the order asked. A name answers with its best version."""
+    _check_texts(body.texts, context)
+    loaded = await context.shelf.take(body.model)
+    rows = await run_in_threadpool(loaded.classifier.encoder.encode, body.texts)
+    scores = await loaded.batcher.score(rows)
+    predictions = read_predictions(scores, rows, loaded.classifier.card, body.threshold, body.top_k)
+    PREDICTED_TEXTS.inc(len(predictions))
+    record = loaded.record
+    return PredictView(
+        model=AnsweringModel(id=record.id, name=record.name, version=record.version),
+        predictions=[_view(prediction) for prediction in predictions],
+    )
+
+
+def _check_texts(texts: list[str], context: Context) -> None:
+    """Raises: TooLarge, Unacceptable, before anything is queued."""
+    limits = context.settings
+    if len(texts) > limits.max_texts:
+        raise TooLarge(f"{len(texts)} texts in one request; the most here is {limits.max_texts}: send several requests")
+    faults = []
+    for row, text in enumerate(texts):
+        if not text.strip():
+            faults.append(Detail("is empty", row=row, field="texts"))
+        elif len(text) > limits.max_text_bytes // 4 and len(text.encode()) > limits.max_text_bytes:
+            faults.append(Detail(f"is longer than {limits.max_text_bytes} bytes", row=row, field="texts"))
+    if faults:
+        raise Unacceptable(f"text {faults[0].row} {faults[0].message}; leave it out or mend it", details=faults[:100])
+
+
+def _view(prediction: Prediction) -> PredictionView:
+    return PredictionView.model_construct(  # our own values, so they are not checked a second time
+        label=prediction.label,
+        labels=prediction.labels,
+        scores=prediction.scores,
+        tokens=prediction.tokens,
+        truncated=prediction.truncated,
+    )

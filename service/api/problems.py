@@ -1,0 +1,118 @@
+"""The one place where errors become HTTP. The input is never echoed, and no traceback leaves the house."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from service.datasets.complaints import shorten
+from service.errors import ClassiglotError, Detail, Overloaded, Unavailable
+from service.logs import get_logger
+
+log = get_logger(__name__)
+
+
+class ProblemDetail(BaseModel):
+    split: str | None = None
+    row: int | None = None
+    field: str | None = None
+    message: str
+
+
+class Problem(BaseModel):
+    code: str
+    message: str
+    details: list[ProblemDetail]
+
+
+class ProblemBody(BaseModel):
+    """Every error looks like this. `code` is stable; `message` says what to do."""
+
+    error: Problem
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the OpenAPI document: the errors that a route may answer with, all in the one form."""
+    documented: tuple[int | str, ...] = (*statuses, "default")
+    return {status: {"model": ProblemBody} for status in documented}
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(ClassiglotError, _known)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
+    app.add_exception_handler(Exception, _unknown)
+
+
+def problem(
+    status: int, code: str, message: str, details: Iterable[Detail] = (), headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    listed = [ProblemDetail(**_set_fields(detail)) for detail in details]
+    body = ProblemBody(error=Problem(code=code, message=message, details=listed))
+    return JSONResponse(body.model_dump(exclude_unset=True), status, headers=dict(headers or {}))
+
+
+def _set_fields(detail: Detail) -> dict[str, Any]:
+    named = {"split": detail.split, "row": detail.row, "field": detail.field}
+    return {name: value for name, value in named.items() if value is not None} | {"message": detail.message}
+
+
+async def _known(_: Request, error: ClassiglotError) -> JSONResponse:
+    if error.status >= 500 and not isinstance(error, Unavailable):
+        log.error("request_failed", code=error.code, error=error.message)
+    wait = error.retry_after or (1 if isinstance(error, Overloaded | Unavailable) else None)
+    headers = {"Retry-After": str(wait)} if wait else None
+    return problem(error.status, error.code, error.message, error.details, headers)
+
+
+async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    """422; but 404 for an id that is none of ours."""
+    faults = error.errors()
+    if any(fault["loc"][0] == "path" for fault in faults):
+        return problem(
+            404, "not_found", "there is nothing with this id; GET /datasets, /jobs and /models list what there is"
+        )
+    details = [Detail(_message(fault), field=_field(fault["loc"])) for fault in faults[:100]]
+    first = f"{details[0].field}: {details[0].message}" if details[0].field else details[0].message
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return problem(422, "request_invalid", f"the request was refused: {first}{more}", details)
+
+
+def _field(location: tuple[str | int, ...]) -> str | None:
+    """`hyperparameters.rho` out of `("body", "hyperparameters", "rho", "constrained-float")`; long keys are cut."""
+    place = [shorten(str(part)) for part in location[1:]]
+    if place[:1] == ["hyperparameters"]:
+        place = place[:2]  # the rest says which side of `float | "auto"` complains
+    return ".".join(place) or None
+
+
+def _message(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "is not a known key; remove it or correct its spelling"
+    if fault["type"] == "missing":
+        return "is missing"
+    return str(fault["msg"]).removeprefix("Value error, ")
+
+
+_CODES = {404: "route_not_found", 405: "method_not_allowed", 413: "too_large", 400: "body_unreadable"}
+_MESSAGES = {
+    400: "the body could not be read; check that it is complete and in UTF-8",
+    404: "there is no such route; GET /docs lists them",
+    405: "this route does not know this method; GET /docs lists those it knows",
+    413: "the body is larger than this route takes; GET /info lists the limits",
+}
+
+
+async def _http(_: Request, error: HTTPException) -> JSONResponse:
+    status = error.status_code
+    message = _MESSAGES.get(status, str(error.detail))
+    return problem(status, _CODES.get(status, f"http_{status}"), message, headers=error.headers)
+
+
+async def _unknown(request: Request, error: Exception) -> JSONResponse:
+    log.exception("request_crashed", path=request.url.path, error=type(error).__name__)
+    return problem(500, "internal", "something broke here; the service's log says what")

@@ -1,0 +1,84 @@
+"""Joins the parts of the HTTP service, opens them at its start and closes them at its end."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from service.api import datasets, events, jobs, models, predict, problems, system
+from service.api.body_limit import BodyLimit
+from service.api.context import Context
+from service.api.observe import Observer
+from service.inference.batcher import Engine
+from service.inference.runtime import Runtime
+from service.inference.shelf import Shelf
+from service.jobs.queue import Doorbell, make_celery
+from service.jobs.sweep import Sweeper
+from service.models.versions import ModelCatalog
+from service.settings import Settings
+from service.store.artifacts import ArtifactStore
+from service.store.database import Database
+from service.store.migrate import migrate
+
+DESCRIPTION = "Fine-tunes and serves text classifiers in 100+ languages from a few hundred labelled examples."
+
+
+def create_app(settings: Settings, closing: threading.Event | None = None) -> FastAPI:
+    """The ASGI application. Nothing is opened before its lifespan begins; `closing` is set when its end is near."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        context = open_context(settings, closing or threading.Event())
+        sweeper = Sweeper(settings, context.database, context.artifacts, context.doorbell)
+        sweeper.start()
+        app.state.context = context
+        threading.Thread(target=context.runtime.start, name="runtime", daemon=True).start()
+        try:
+            yield
+        finally:
+            sweeper.stop()
+            close_context(context)
+
+    app = FastAPIOffline(  # /docs without a content network, which a closed installation does not reach
+        title="Classiglot",
+        description=DESCRIPTION,
+        version=version("classiglot"),
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.add_middleware(BodyLimit, uploads=settings.max_upload_bytes, others=settings.max_request_bytes)
+    app.add_middleware(Observer)
+    problems.install(app)
+    for resource in (datasets, jobs, events, models, predict, system):
+        app.include_router(resource.router)
+    return app
+
+
+def open_context(settings: Settings, closing: threading.Event) -> Context:
+    """Opens database, artifacts, queue and engine. Raises: SettingsInvalid, Unavailable."""
+    database = Database(settings.sql_url)
+    migrate(database)
+    artifacts = ArtifactStore(settings.artifacts_dir)
+    catalog = ModelCatalog(database, artifacts)
+    engine = Engine(settings.max_batch_tokens, settings.max_queued_tokens)
+    runtime = Runtime(settings, artifacts)
+    return Context(
+        settings=settings,
+        database=database,
+        artifacts=artifacts,
+        doorbell=Doorbell(make_celery(settings)),
+        catalog=catalog,
+        engine=engine,
+        shelf=Shelf(catalog.resolve, runtime.load, engine, settings.model_memory_bytes),
+        runtime=runtime,
+        closing=closing,
+    )
+
+
+def close_context(context: Context) -> None:
+    context.engine.close()
+    context.doorbell.close()
+    context.database.close()

@@ -1,0 +1,231 @@
+"""Bad input of every kind is refused in one form, never crashes, and never comes back."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from parts.wire import MARK, error_of, fruit
+from service.api.context import Context
+
+ROUTES = ("/datasets", "/jobs", "/predict")
+VALUES = {
+    "a lone surrogate": f'"{MARK}\\ud800"',
+    "a lone low surrogate": f'"\\udc00{MARK}"',
+    "NUL": f'"{MARK}\\u0000"',
+    "NaN": "NaN",
+    "Infinity": "-Infinity",
+    "1e999": "1e999",
+    "90,000 digits": "9" * 90_000,
+    "40,000 lists": "[" * 40_000 + "]" * 40_000,
+    "40,000 objects": f'{{"{MARK}":' * 40_000 + "1" + "}" * 40_000,
+    "a key twice": f'{{"a": "{MARK}", "a": "{MARK}"}}',
+    "a hostile key": '{"\\ud800": 1}',
+    "a number": "7",
+    "true": "true",
+    "null": "null",
+    "a list": f'["{MARK}", 7]',
+}
+BODIES = {
+    "nothing": b"",
+    "a space": b" ",
+    "bad UTF-8": b'{"name": "' + MARK.encode() + b'\xff\xfe"}',
+    "UTF-16": f'{{"name": "{MARK}"}}'.encode("utf-16"),
+    "half": f'{{"name": "{MARK}'.encode(),
+    "two values": b"{} {}",
+    "two marks": b"\xef\xbb\xbf\xef\xbb\xbf{}",
+    "a list": f'["{MARK}"]'.encode(),
+    "a string": f'"{MARK}"'.encode(),
+    "null": b"null",
+    "NaN": b"NaN",
+    "not JSON": f"name={MARK}".encode(),
+    "a key twice": f'{{"name": "{MARK}", "name": "{MARK}"}}'.encode(),
+    "a hostile key": b'{"\\ud800\\u0000": 1}',
+    "only unknown keys": b"{" + b",".join(b'"k%d": 1' % number for number in range(500)) + b"}",
+}
+JSON = {"Content-Type": "application/json"}
+
+
+def refused(client: TestClient, route: str, body: bytes) -> None:
+    response = client.post(route, content=body, headers=JSON)
+    assert response.status_code in (400, 413, 415, 422), response.text[:200]
+    assert MARK not in response.text
+    assert len(response.content) < 50_000
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_hostile_values_are_refused(shared: TestClient, dataset_id: str, value: str) -> None:
+    templates = [
+        ("/datasets", json.dumps(fruit(name="SLOT"))),
+        ("/datasets", json.dumps(fruit(task="SLOT"))),
+        ("/datasets", json.dumps(fruit(train={"Text": ["SLOT", "x"], "Labels": ["a", "b"]}))),
+        ("/datasets", json.dumps(fruit(train={"Text": ["x", "y"], "Labels": ["a", "SLOT"]}))),
+        ("/jobs", json.dumps({"dataset_id": "SLOT"})),
+        ("/jobs", json.dumps({"dataset_id": dataset_id, "base_model": "SLOT"})),
+        ("/jobs", json.dumps({"dataset_id": dataset_id, "hyperparameters": {"optimizer": "SLOT"}})),
+        ("/jobs", json.dumps({"dataset_id": dataset_id, "hyperparameters": {"rho": "SLOT"}})),
+        ("/jobs", json.dumps({"dataset_id": dataset_id, "metadata": {"k": "SLOT"}})),
+        ("/predict", json.dumps({"texts": ["SLOT"]})),
+        ("/predict", json.dumps({"texts": ["x"], "threshold": "SLOT"})),
+    ]
+    harmless = {"null": ("task", "base_model", "threshold"), "a number": ("rho",)}.get(value, ())
+    for route, template in templates:
+        if not any(f'"{name}": "SLOT"' in template for name in harmless):
+            refused(shared, route, template.replace('"SLOT"', VALUES[value]).encode())
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("body", BODIES)
+def test_hostile_bodies_are_refused(shared: TestClient, route: str, body: str) -> None:
+    refused(shared, route, BODIES[body])
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_body_of_bad_json_is_unreadable(shared: TestClient, route: str) -> None:
+    for body in (b"{", b"[" * 40_000, b'{"a": 1, "a": 2}', b"\xff", b"9" * 90_000, b"[NaN]", b"[1e999]"):
+        error_of(shared.post(route, content=body, headers=JSON), 400, "body_unreadable")
+
+
+def test_a_byte_order_mark_is_let_pass(shared: TestClient) -> None:
+    body = b"\xef\xbb\xbf" + json.dumps(fruit()).encode()
+    response = shared.post("/datasets", content=body, headers=JSON)
+    assert response.status_code == 201
+    body = b"\xef\xbb\xbf" + json.dumps({"dataset_id": response.json()["id"]}).encode()
+    assert shared.post("/jobs", content=body, headers=JSON).status_code == 202
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/xml", "json", None])
+def test_another_content_type_is_refused(shared: TestClient, route: str, kind: str | None) -> None:
+    response = shared.post(route, content=b'{"texts": ["zebra"]}', headers={"Content-Type": kind} if kind else {})
+    assert MARK not in response.text
+    error = error_of(response, 415, "media_type_unsupported")
+    assert "application/json" in error["message"]
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON"])
+def test_json_may_be_written_otherwise(shared: TestClient, kind: str) -> None:
+    response = shared.post("/datasets", content=json.dumps(fruit()), headers={"Content-Type": kind})
+    assert response.status_code == 201
+    body = json.dumps({"dataset_id": response.json()["id"]})
+    assert shared.post("/jobs", content=body, headers={"Content-Type": kind}).status_code == 202
+
+
+@pytest.mark.parametrize("place", ["top", "hyperparameters", "metadata", "column"])
+def test_a_long_or_broken_key_is_cut_before_it_is_named(shared: TestClient, place: str) -> None:
+    for key in ("k" * 100_000, "\ud800", "a\0b", "\u202e"):
+        bodies: dict[str, Any] = {
+            "top": {"dataset_id": "ds_x", key: 1},
+            "hyperparameters": {"dataset_id": "ds_x", "hyperparameters": {key: 1}},
+            "metadata": {"dataset_id": "ds_x", "metadata": {key: 1}},
+            "column": fruit(train={"Text": ["x"], "Labels": ["a"], key: 1}),
+        }
+        route = "/datasets" if place == "column" else "/jobs"
+        response = shared.post(route, content=json.dumps(bodies[place]), headers=JSON)
+        assert response.status_code == 422
+        assert len(response.content) < 1000
+
+
+# -- sizes --------------------------------------------------------------------------------------------
+
+
+def in_chunks(body: bytes) -> Iterator[bytes]:
+    yield body
+
+
+@pytest.mark.parametrize("send", [lambda body: body, in_chunks], ids=["declared", "chunked"])
+@pytest.mark.parametrize("route", ["/jobs", "/predict", "/jobs/job_x/cancel"])
+def test_a_request_may_be_as_large_as_the_limit_and_no_byte_more(
+    make_client: Callable[..., TestClient], route: str, send: Callable[[bytes], Any]
+) -> None:
+    client = make_client(max_request_bytes=1000)
+    body = json.dumps({"dataset_id": "ds_x"} if route == "/jobs" else {"texts": ["x"]}).encode()
+    error_of(client.post(route, content=send(body.ljust(1000)), headers=JSON), 404, _missing(route))
+    if "cancel" not in route:  # it reads no body, so none is too large for it
+        error_of(client.post(route, content=send(body.ljust(1001)), headers=JSON), 413, "too_large")
+
+
+def _missing(route: str) -> str:
+    return {"/jobs": "dataset_not_found", "/predict": "model_not_found"}.get(route, "job_not_found")
+
+
+# -- routes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/zebra", "/datasets/x/y", "/v1/zebra", "/jobs//events", "/docs/zebra"])
+def test_an_unknown_route_says_where_routes_are_listed(shared: TestClient, path: str) -> None:
+    response = shared.get(path)
+    assert "GET /docs" in error_of(response, 404, "route_not_found")["message"]
+    assert MARK not in response.text
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/datasets"), ("POST", "/info"), ("PATCH", "/jobs/x")])
+def test_an_unknown_method_is_refused_with_the_known_ones(shared: TestClient, method: str, path: str) -> None:
+    response = shared.request(method, path)
+    error_of(response, 405, "method_not_allowed")
+    assert response.headers["allow"]
+
+
+@pytest.mark.parametrize("kind", ["datasets", "jobs", "models"])
+def test_an_unknown_id_is_not_found_whatever_it_looks_like(shared: TestClient, kind: str) -> None:
+    for name in ("ds_00000000000000000000000000", "zebra", "ZEBRA", "..", "%2e%2e", "a%00b", "z" * 200, "é", "a b"):
+        response = shared.get(f"/{kind}/{name}")
+        assert response.status_code == 404
+        assert response.json()["error"]["code"] in (f"{kind[:-1]}_not_found", "not_found", "route_not_found")
+        assert MARK not in response.text.lower()
+
+
+def test_a_trailing_slash_leads_to_the_route(shared: TestClient) -> None:
+    assert shared.get("/datasets/").json() == shared.get("/datasets").json()
+
+
+# -- what is down, and what is broken -----------------------------------------------------------------
+
+
+def take_the_database_away(context: Context) -> None:
+    """As when its volume is unmounted: open connections end, and no new one can be made."""
+    context.database.close()
+    shutil.rmtree(context.settings.data_dir)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/health/ready"),
+        ("GET", "/datasets"),
+        ("GET", "/jobs/job_x"),
+        ("GET", "/metrics"),
+        ("POST", "/jobs"),
+        ("POST", "/predict"),
+        ("DELETE", "/datasets/ds_x"),
+    ],
+)
+def test_a_database_that_is_away_is_a_503(client: TestClient, context: Context, method: str, path: str) -> None:
+    take_the_database_away(context)
+    body = {"POST": {"dataset_id": "ds_x"} if path == "/jobs" else {"texts": ["x"]}}.get(method)
+    response = client.request(method, path, json=body)
+    error_of(response, 503, "database_unavailable")
+    assert response.headers["retry-after"] == "5"
+
+
+def test_the_process_is_alive_without_its_database(client: TestClient, context: Context) -> None:
+    take_the_database_away(context)
+    assert client.get("/health/live").status_code == 200
+
+
+def test_what_nobody_thought_of_is_a_500_without_a_word_of_it(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(raises=False)
+    job = client.post("/jobs", json={"dataset_id": client.post("/datasets", json=fruit()).json()["id"]}).json()
+    context: Context = client.app.state.context  # type: ignore[attr-defined]
+    with context.database.write() as tx:
+        tx.execute(text("UPDATE jobs SET hyperparameters = :broken"), {"broken": f'{{"{MARK}": 1}}'})
+    with capture_logs() as logs:
+        response = client.get(f"/jobs/{job['id']}")
+    assert "request_crashed" in [line["event"] for line in logs]
+    assert error_of(response, 500, "internal")["details"] == []
+    assert MARK not in response.text

@@ -1,0 +1,92 @@
+"""`/health`, `/metrics`, `/info`, `/docs`, and what every answer carries."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.settings import Settings
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+def test_a_healthy_service_says_so(shared: TestClient, path: str) -> None:
+    response = shared.get(path)
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_info_tells_limits_and_base_models(make_client: Callable[..., TestClient]) -> None:
+    info = make_client(max_rows=7, extra_base_models=("me/mine",)).get("/info").json()
+    assert (info["name"], info["version"]) == ("classiglot", version("classiglot"))
+    assert info["device"]
+    assert info["limits"]["max_rows"] == 7
+    assert set(info["limits"]) < set(Settings.model_fields)
+    available = {model["name"]: model["available"] for model in info["base_models"]}
+    assert available["bundled/english-small"] is True
+    assert available["me/mine"] is False
+    assert info["language_models"] == {
+        "english": "roberta-base",
+        "german": "benjamin/roberta-base-wechsel-german",
+        "french": "camembert-base",
+        "any other": "xlm-roberta-base",
+    }
+
+
+def figures(client: TestClient) -> dict[tuple[str, ...], float]:
+    """Every sample, by its name and the values of its labels."""
+    response = client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    families = text_string_to_metric_families(response.text)
+    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+
+
+def test_metrics_count_jobs_by_status(client: TestClient, submit: Callable[..., str]) -> None:
+    assert figures(client)["classiglot_jobs", "queued"] == 0
+    submit()
+    client.post(f"/jobs/{submit()}/cancel")
+    found = figures(client)
+    assert (found["classiglot_jobs", "queued"], found["classiglot_jobs", "cancelled"]) == (1, 1)
+    assert (found["classiglot_jobs", "running"], found["classiglot_queued_tokens",]) == (0, 0)
+
+
+def test_metrics_count_requests_by_route_and_not_by_what_clients_send(shared: TestClient) -> None:
+    series = ("classiglot_requests_total", "GET", "/jobs/{job_id}", "404")
+    before = figures(shared).get(series, 0)
+    shared.get("/jobs/job_zebra")
+    shared.get("/zebra")
+    shared.request("ZEBRA", "/jobs")
+    found = figures(shared)
+    assert found[series] == before + 1
+    assert not [name for name in found if "zebra" in " ".join(name).lower()]
+
+
+def test_the_open_api_document_and_its_page_answer(shared: TestClient) -> None:
+    document = shared.get("/openapi.json").json()
+    assert document["info"]["title"] == "Classiglot"
+    assert {"/datasets", "/jobs/{job_id}/events", "/models/{model_id}/archive", "/predict"} <= set(document["paths"])
+    page = shared.get("/docs")
+    assert page.status_code == 200
+    assert "/openapi.json" in page.text
+
+
+def test_the_open_api_document_knows_one_form_of_error(shared: TestClient) -> None:
+    document = shared.get("/openapi.json").json()
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    errors = [
+        content["application/json"]["schema"]
+        for path in document["paths"].values()
+        for operation in path.values()
+        for status, response in operation["responses"].items()
+        if not status.startswith("2") and (content := response["content"])
+    ]
+    assert errors
+    assert all(schema == {"$ref": "#/components/schemas/ProblemBody"} for schema in errors)
+
+
+@pytest.mark.parametrize(("sent", "kept"), [("trace-1.2_A", True), ("a b", False), ("x" * 65, False), ("", False)])
+def test_every_answer_carries_a_request_id(shared: TestClient, sent: str, kept: bool) -> None:
+    for path in ("/health/live", "/zebra", "/datasets/ds_none"):
+        answered = shared.get(path, headers={"X-Request-ID": sent}).headers["x-request-id"]
+        assert (answered == sent) is kept
+        assert answered
