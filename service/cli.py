@@ -1,0 +1,108 @@
+"""The command `classiglot`."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.errors import ClassiglotError
+from service.settings import Settings, read_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        return status
+    except ClassiglotError as error:
+        print(f"classiglot: {error.message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command and its options; the deployment's files are checked against it."""
+    parser = argparse.ArgumentParser(prog="classiglot", description="Fine-tune and serve text classifiers over HTTP.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    up = _add(commands, "up", _up, "service, worker and broker on this machine, under one parent")
+    api = _add(commands, "api", _api, "the HTTP service alone, for a deployment")
+    for command in (up, api):
+        command.add_argument("--host", help="address to listen on (HOST, default 127.0.0.1)")
+        command.add_argument("--port", type=int, help="port to listen on (PORT, default 8000)")
+    worker = _add(commands, "worker", _worker, "a worker alone, for a deployment")
+    demo = _add(commands, "demo", _demo, "the main job on real text, start to end, in some minutes")
+    for command in (up, api, worker, demo):
+        command.add_argument("--data-dir", type=Path, help="folder of everything kept (DATA_DIR, default ./data)")
+    _add(commands, "sample", _sample, "print the demo's data set, a body for POST /datasets")
+    fetch = _add(commands, "fetch", _fetch, "download a base model to this machine, for jobs to start from")
+    fetch.add_argument("name", help="such as xlm-roberta-base; GET /info lists them")
+    _add(commands, "migrate", _migrate, "bring the database to this version's schema")
+    return parser
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: object, text: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(run=run)
+    return command
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    given = vars(options)
+    return read_settings(**{name: given.get(name) for name in ("host", "port", "data_dir")})
+
+
+def _up(options: argparse.Namespace) -> int:
+    from service.up import run_everything
+
+    return run_everything(_settings(options))
+
+
+def _api(options: argparse.Namespace) -> int:
+    from service.serve import serve
+
+    return serve(_settings(options))
+
+
+def _worker(options: argparse.Namespace) -> int:
+    """Becomes the worker's own program: the service knows the worker by name only."""
+    settings = _settings(options)
+    os.environ["DATA_DIR"] = str(settings.data_dir)
+    os.execv(sys.executable, [sys.executable, "-m", "worker"])
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from service.demo import run_demo
+
+    return run_demo(_settings(options))
+
+
+def _sample(_: argparse.Namespace) -> int:
+    from service.demo import sample
+
+    print(json.dumps(sample(), ensure_ascii=False, indent=1))
+    return 0
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from service.fetch import fetch
+
+    print(fetch(options.name, _settings(options)))
+    return 0
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    from service.store.database import Database
+    from service.store.migrate import migrate
+
+    migrate(Database(_settings(options).sql_url))
+    print("the database is up to date")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
