@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
 _PR_SET_PDEATHSIG = 1
@@ -28,12 +29,18 @@ def start(command: Sequence[str], env: Mapping[str, str] | None = None) -> subpr
     return subprocess.Popen(launcher, env=env, start_new_session=True, stdin=subprocess.DEVNULL)
 
 
-def end(process: subprocess.Popen[bytes], grace_seconds: float) -> None:
-    """SIGTERM, a grace, then SIGKILL to the whole group."""
-    if process.poll() is None:
+def end(*processes: subprocess.Popen[bytes], grace_seconds: float) -> None:
+    """One SIGTERM to each at once, one grace for all, then SIGKILL to the whole group of whatever is left.
+
+    One signal, because programs take a second for impatience: Celery and uvicorn would drop what they finish.
+    """
+    running = [process for process in processes if process.poll() is None]
+    for process in running:
         process.terminate()
+    deadline = time.monotonic() + grace_seconds
+    for process in running:
         try:
-            process.wait(grace_seconds)
+            process.wait(max(0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

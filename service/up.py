@@ -88,14 +88,10 @@ class System:
 
     def stop(self) -> None:
         """Ends service and worker together, the broker last; none is left when this returns."""
-        running = [part.process for part in self._parts if part.name != "broker"]
-        for process in running:
-            if process.poll() is None:
-                process.terminate()
-        for process in running:
-            processes.end(process, GRACE_SECONDS)
-        for part in self._parts:
-            processes.end(part.process, 5)
+        broker = [part.process for part in self._parts if part.name == "broker"]
+        others = [part.process for part in self._parts if part.name != "broker"]
+        processes.end(*others, grace_seconds=GRACE_SECONDS)
+        processes.end(*broker, grace_seconds=5)
 
     def _add(self, name: str, start: Callable[[], subprocess.Popen[bytes]]) -> None:
         self._parts.append(_Part(name, start, start()))

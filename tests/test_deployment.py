@@ -334,7 +334,7 @@ def running(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     try:
         yield
     finally:
-        processes.end(process, 5)
+        processes.end(process, grace_seconds=5)
 
 
 @pytest.mark.usefixtures("clean")

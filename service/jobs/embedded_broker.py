@@ -66,7 +66,7 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], socket: Path) -> No
                 return
         except redis.RedisError:
             time.sleep(0.02)
-    processes.end(process, 1)
+    processes.end(process, grace_seconds=1)
     raise Unavailable(
         f"the embedded broker did not start; {socket.parent}/broker.log says why", code="broker_unavailable"
     )

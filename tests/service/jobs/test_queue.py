@@ -27,7 +27,7 @@ def broker(settings: Settings) -> Iterator[redis.Redis]:
     client = redis.Redis(unix_socket_path=str(settings.broker_socket))
     yield client
     client.close()
-    processes.end(process, 5)
+    processes.end(process, grace_seconds=5)
 
 
 @pytest.fixture
