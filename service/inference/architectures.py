@@ -1,5 +1,6 @@
 """The classes that are instantiated by name: no configuration can pick another, and none brings code."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,41 +10,60 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import (
     BertForSequenceClassification,
+    BertModel,
     CamembertForSequenceClassification,
+    CamembertModel,
     PreTrainedModel,
     RobertaForSequenceClassification,
+    RobertaModel,
     XLMRobertaForSequenceClassification,
+    XLMRobertaModel,
 )
 
-CLASSIFIERS: dict[str, type[PreTrainedModel]] = {
-    "bert": BertForSequenceClassification,
-    "camembert": CamembertForSequenceClassification,
-    "roberta": RobertaForSequenceClassification,
-    "xlm-roberta": XLMRobertaForSequenceClassification,
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """An encoder, the class that a finished model is published as, and where that one keeps its head.
+
+    `encoder_prefix`, `dense` and `projection` are names of weights: the encoder's, the head's first layer (followed
+    by tanh) and its last.
+    """
+
+    encoder: type[PreTrainedModel]
+    published: type[PreTrainedModel]
+    encoder_prefix: str
+    dense: str
+    projection: str
+
+
+_ROBERTA = ("roberta", "classifier.dense", "classifier.out_proj")
+ARCHITECTURES: dict[str, Architecture] = {
+    "bert": Architecture(BertModel, BertForSequenceClassification, "bert", "bert.pooler.dense", "classifier"),
+    "camembert": Architecture(CamembertModel, CamembertForSequenceClassification, *_ROBERTA),
+    "roberta": Architecture(RobertaModel, RobertaForSequenceClassification, *_ROBERTA),
+    "xlm-roberta": Architecture(XLMRobertaModel, XLMRobertaForSequenceClassification, *_ROBERTA),
 }
 
 
-def load_classifier(folder: Path, model_type: str, *, new_head: bool, **config: Any) -> PreTrainedModel:
-    """Reads weights from safetensors in a local folder, in float32.
+def load_encoder(folder: Path, model_type: str, **config: Any) -> PreTrainedModel:
+    """The encoder of a checkpoint, without pooler and head, from safetensors in a local folder, in float32.
 
     Args:
-        new_head: the classification head may be absent and is then drawn at random.
         config: overrides entries of the folder's config.json.
-    Raises: ValueError when weights are missing: transformers would draw those at random too.
+    Raises: ValueError when weights are missing: transformers would draw them at random.
     """
-    kind: Any = CLASSIFIERS[model_type]
+    kind: Any = ARCHITECTURES[model_type].encoder
     own_config = kind.config_class.from_pretrained(folder, local_files_only=True, **config)
     model, loading = kind.from_pretrained(
         folder,
         config=own_config,
+        add_pooling_layer=False,
         dtype=torch.float32,
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
     )
-    drawn = ("classifier.", f"{kind.base_model_prefix}.pooler.") if new_head else ()
-    missing = sorted(name for name in loading["missing_keys"] if not name.startswith(drawn))
-    if missing:
+    if missing := sorted(loading["missing_keys"]):
         raise ValueError(f"{len(missing)} weights are missing, the first is {missing[0]}")
     return cast(PreTrainedModel, model)
 

@@ -1,20 +1,22 @@
 """THE engine: encode, forward, probabilities. It serves `/predict` and measures the test split."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from service.errors import ArtifactCorrupt
-from service.inference.architectures import load_classifier
+from service.inference.device import autocast
 from service.inference.encoding import TextEncoder
+from service.inference.network import TextClassifier
 from service.inference.planning import plan_batches
 from service.inference.predictions import Encoding, Scores
+from service.inference.published import load_published
 from service.models.finished import ModelCard, read_card
 from service.store.records import Task
 
@@ -22,9 +24,8 @@ from service.store.records import Task
 class Classifier:
     """A model with its tokenizer and labels; synchronous, one forward pass at a time."""
 
-    def __init__(self, model: PreTrainedModel, encoder: TextEncoder, card: ModelCard, device: torch.device) -> None:
-        model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides the method's type
-        self.model = model.train(False)
+    def __init__(self, model: TextClassifier, encoder: TextEncoder, card: ModelCard, device: torch.device) -> None:
+        self.model = model.to(device).eval()
         self.encoder = encoder
         self.card = card
         self.device = device
@@ -34,8 +35,8 @@ class Classifier:
         """Reads a published model (or one staged to be published). Raises: ArtifactCorrupt."""
         card = read_card(folder)
         try:
-            model = load_classifier(folder, read_model_type(folder), new_head=False)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            model = load_published(folder, read_model_type(folder), len(card.labels))
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ArtifactCorrupt(f"{folder.name} cannot be loaded: {error}") from error
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         encoder = TextEncoder(tokenizer, card.max_length, model.config.pad_token_id)
@@ -49,16 +50,46 @@ class Classifier:
     @torch.inference_mode()
     def forward(self, rows: Sequence[Encoding]) -> Scores:
         """Probabilities of shape (rows, labels): softmax for choosing, sigmoid for deciding, in float32."""
-        logits = self.model(**self.encoder.pad(rows, self.device)).logits
-        scores: Scores = probabilities(logits, self.card.task).cpu().numpy()
+        scores: Scores = probabilities(self._logits(rows), self.card.task).cpu().numpy()
         return scores
 
     def score(self, rows: Sequence[Encoding], max_tokens: int) -> Scores:
         """`forward` over any number of rows, in batches of like length; order kept."""
-        scores = np.empty((len(rows), len(self.card.labels)), dtype=np.float32)
-        for batch in plan_batches([len(row.ids) for row in rows], max_tokens):
-            scores[batch] = self.forward([rows[index] for index in batch])
-        return scores
+        return in_batches(self.forward, rows, len(self.card.labels), max_tokens)
+
+    @torch.inference_mode()
+    def logits(self, rows: Sequence[Encoding], max_tokens: int) -> Scores:
+        """What the probabilities are made of, float32 of shape (rows, labels)."""
+        return in_batches(lambda own: self._logits(own).cpu().numpy(), rows, len(self.card.labels), max_tokens)
+
+    def _logits(self, rows: Sequence[Encoding]) -> Tensor:
+        logits: Tensor = self.model(**self.encoder.pad(rows, self.device))
+        return logits.float()
+
+
+@torch.inference_mode()
+def embed(
+    network: TextClassifier, encoder: TextEncoder, rows: Sequence[Encoding], device: torch.device, max_tokens: int
+) -> Scores:
+    """What the network's encoder makes of texts before its head: float32 of shape (rows, hidden size)."""
+    network.to(device).eval()
+
+    def features(own: Sequence[Encoding]) -> Scores:
+        with autocast(device):
+            found: Scores = network.features(**encoder.pad(own, device)).cpu().numpy()
+        return found
+
+    return in_batches(features, rows, network.config.hidden_size, max_tokens)
+
+
+def in_batches(
+    compute: Callable[[Sequence[Encoding]], Scores], rows: Sequence[Encoding], width: int, max_tokens: int
+) -> Scores:
+    """`compute`, which gives (some rows, width), over any number of rows in batches of like length; order kept."""
+    found = np.empty((len(rows), width), dtype=np.float32)
+    for batch in plan_batches([len(row.ids) for row in rows], max_tokens):
+        found[batch] = compute([rows[index] for index in batch])
+    return found
 
 
 def probabilities(logits: Tensor, task: Task) -> Tensor:

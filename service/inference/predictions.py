@@ -36,18 +36,20 @@ def read_predictions(
     """Names the labels behind probabilities of shape (rows, labels).
 
     Args:
-        threshold: for deciding, the probability from which a label holds; default: the model's own.
+        threshold: for deciding, the probability from which a label holds; default: each label's own.
         top_k: keep only so many scores, the largest; the labels are decided before.
     """
-    bar = card.threshold if threshold is None else threshold
-    return [_read_row(row, encoding, card, bar, top_k) for row, encoding in zip(scores.tolist(), rows, strict=True)]
+    bars = card.thresholds if threshold is None else [threshold] * len(card.labels)
+    return [_read_row(row, encoding, card, bars, top_k) for row, encoding in zip(scores.tolist(), rows, strict=True)]
 
 
-def _read_row(row: list[float], encoding: Encoding, card: ModelCard, bar: float, top_k: int | None) -> Prediction:
+def _read_row(
+    row: list[float], encoding: Encoding, card: ModelCard, bars: Sequence[float], top_k: int | None
+) -> Prediction:
     ranked = sorted(zip(card.labels, row, strict=True), key=lambda pair: -pair[1])
     label = ranked[0][0] if card.task == "choosing" else None
     if label is not None:
         labels = [label]
     else:
-        labels = [name for name, score in zip(card.labels, row, strict=True) if score >= bar]
+        labels = [name for name, score, bar in zip(card.labels, row, bars, strict=True) if score >= bar]
     return Prediction(label, labels, dict(ranked[:top_k]), len(encoding.ids), encoding.truncated)

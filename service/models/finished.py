@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.errors import ArtifactCorrupt
@@ -15,7 +15,7 @@ CARD = "classiglot.json"
 class ModelCard:
     """What the engine needs to answer as the model was trained.
 
-    `labels` in the order of the model's outputs; `max_length` in tokens; `threshold` for deciding.
+    `labels` in the order of the model's outputs; `max_length` in tokens; `thresholds`, for deciding: one a label.
     """
 
     task: Task
@@ -24,7 +24,7 @@ class ModelCard:
     base_model: str
     job_id: str
     dataset_sha256: str
-    threshold: float = 0.5
+    thresholds: list[float] = field(default_factory=list)
 
 
 def write_card(card: ModelCard, folder: Path) -> None:

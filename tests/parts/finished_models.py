@@ -10,13 +10,17 @@ import torch
 
 from parts.rows import add_model
 from parts.tiny_models import build_tiny_checkpoint
+from parts.toy_text import sentences
+from service.inference.classifier import embed
+from service.inference.encoding import TextEncoder
+from service.inference.published import save_published
 from service.models.base_models import BaseCheckpoint
 from service.models.finished import ModelCard, write_card
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.ids import new_id
 from service.store.records import ModelRecord, Task
-from worker.training.model import load_network
+from worker.training.model import Network, load_network
 
 LABELS = ("animal", "fruit", "weather")
 BASE = "xlm-roberta-base"
@@ -34,7 +38,8 @@ def publish(
 ) -> ModelRecord:
     """Puts a model's folder and row where a finished job puts them. Another `seed` gives other scores."""
     model_id, job_id = new_id("mdl"), new_id("job")
-    card = ModelCard(task, list(labels), max_length, BASE, job_id, "0" * 64)
+    thresholds = [0.5] * len(labels) if task == "deciding" else []
+    card = ModelCard(task, list(labels), max_length, BASE, job_id, "0" * 64, thresholds)
     with artifacts.writing("models", model_id) as folder:
         write_model(folder, card, seed)
     row = {"id": model_id, "job_id": job_id, "task": task, "labels": list(labels), "base_model": BASE}
@@ -46,13 +51,21 @@ def write_model(folder: Path, card: ModelCard, seed: int = 0) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         base = BaseCheckpoint(BASE, _base(), BASE.removesuffix("-base"), card.max_length)
-        network = load_network(base, card.labels, card.task)
-        head: Any = network.model.classifier
-        torch.nn.init.normal_(head.out_proj.weight, std=3.0)  # so that scores are far from even
-    network.model.save_pretrained(folder)
+        network = load_network(base, len(card.labels))
+        _spread_out(network)
+    save_published(network.model, card.labels, card.task, folder)
     network.tokenizer.model_max_length = card.max_length
     network.tokenizer.save_pretrained(folder)
     write_card(card, folder)
+
+
+def _spread_out(network: Network) -> None:
+    """Gives the head weights by which usual sentences get different labels, with scores far from even."""
+    encoder = TextEncoder(network.text_tokenizer, 64, network.model.config.pad_token_id)
+    usual = embed(network.model, encoder, encoder.encode(sentences("english")[:50]), torch.device("cpu"), 4096)
+    with torch.no_grad():
+        network.model.head.weight.normal_(std=0.4)
+        network.model.head.bias.copy_(-network.model.head.weight @ torch.from_numpy(usual.mean(axis=0)))
 
 
 @functools.cache

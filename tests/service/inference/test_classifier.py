@@ -20,8 +20,8 @@ TEXTS = [
 ]
 
 
-def card(task: str, threshold: float = 0.5) -> ModelCard:
-    return ModelCard(task, ["a", "b", "c"], 64, "x", "j", "s", threshold)  # type: ignore[arg-type]
+def card(task: str) -> ModelCard:
+    return ModelCard(task, ["a", "b", "c"], 64, "x", "j", "s", [0.5] * 3)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
