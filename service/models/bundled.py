@@ -30,7 +30,9 @@ BUNDLED: frozenset[str] = frozenset({MULTILINGUAL_SMALL, ENGLISH_SMALL})
 
 # Part of the converted folder's name: raise it with every change of what is written, so that no
 # folder written by older code is taken for a current one.
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
+
+PROMPT = "<prompt>"  # a place in the template, no token
 
 _LAYER_NAMES = {
     "q": "attention.self.query",
@@ -219,7 +221,9 @@ def _tokenizer_config(model: E5S1) -> dict[str, object]:
 
 
 def unigram_tokenizer(vocabulary: UnigramVocabulary) -> Tokenizer:
-    """The XLM-RoBERTa tokenizer of these pieces: `<s> A </s>`, for a pair `<s> A </s> </s> B </s>`."""
+    """The XLM-RoBERTa tokenizer of these pieces, with the words that E5 was taught to expect before a text:
+    `<s> query: A </s>`, for a pair `<s> query: A </s> </s> B </s>`. (Wang et al. 2024, "Multilingual E5 Text
+    Embeddings": "query: " also for symmetric tasks and for features.)"""
     pieces = vocabulary.pieces
     scored = list(zip(pieces, vocabulary.scores.tolist(), strict=True))
     tokenizer = Tokenizer(Unigram(scored, unk_id=vocabulary.unk, byte_fallback=False))
@@ -231,14 +235,20 @@ def unigram_tokenizer(vocabulary: UnigramVocabulary) -> Tokenizer:
     tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
     bos, eos = pieces[vocabulary.bos], pieces[vocabulary.eos]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=[bos, "$A", eos],
-        pair=[bos, "$A", eos, eos, "$B:0", eos],  # one token type, in the second text too
-        special_tokens=[(bos, vocabulary.bos), (eos, vocabulary.eos)],
+        single=[bos, PROMPT, "$A", eos],
+        pair=[bos, PROMPT, "$A", eos, eos, "$B:0", eos],  # one token type, in the second text too
+        special_tokens=[(bos, vocabulary.bos), (eos, vocabulary.eos), _prompt(tokenizer)],
     )
     plain = [bos, pieces[vocabulary.pad], eos, pieces[vocabulary.unk]]
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in plain])
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, normalized=False, special=True)])
     return tokenizer
+
+
+def _prompt(tokenizer: Tokenizer) -> dict[str, object]:
+    """What the template's PROMPT stands for."""
+    spelt = tokenizer.encode("query:", add_special_tokens=False)
+    return {"id": PROMPT, "ids": spelt.ids, "tokens": spelt.tokens}
 
 
 def sentencepiece_normalizer() -> normalizers.Normalizer:

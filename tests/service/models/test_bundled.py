@@ -178,7 +178,7 @@ def test_second_call_returns_the_same_folder_without_converting(multilingual: Pa
 
 
 def test_folder_is_named_for_the_package_and_readable_for_other_users(multilingual: Path) -> None:
-    assert multilingual.name == "multilingual-small-0.3.0-1"
+    assert multilingual.name == "multilingual-small-0.3.0-2"
     modes = {path.name: path.stat().st_mode for path in multilingual.iterdir()}
     assert modes.keys() == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     assert len(set(modes.values())) == 1
@@ -241,7 +241,7 @@ def test_weights_are_those_of_the_file(e5s1_file: Path, encoder: Any) -> None:
 
 
 def test_agrees_with_the_engine_of_the_package(encoder: Any, tokenizer: Any, engine: PackageEngine) -> None:
-    ours = mean_pooled(encoder, tokenizer, [f"query: {text}" for text in SENTENCES])
+    ours = mean_pooled(encoder, tokenizer, SENTENCES)
     theirs = np.stack([engine.embed(text) for text in SENTENCES])
     assert (ours * theirs).sum(axis=1).min() > 0.9995
 
@@ -276,8 +276,9 @@ def test_special_tokens_are_those_of_xlm_roberta(tokenizer: Any) -> None:
     assert (tokenizer.cls_token, tokenizer.sep_token) == ("<s>", "</s>")
     assert (tokenizer.model_max_length, tokenizer.padding_side) == (512, "right")
     single, pair = tokenizer("one").input_ids, tokenizer("one", "two").input_ids
-    assert tokenizer.convert_ids_to_tokens(single) == ["<s>", "▁one", "</s>"]
-    assert tokenizer.convert_ids_to_tokens(pair) == ["<s>", "▁one", "</s>", "</s>", "▁two", "</s>"]
+    prompt = ["▁que", "ry", ":"]
+    assert tokenizer.convert_ids_to_tokens(single) == ["<s>", *prompt, "▁one", "</s>"]
+    assert tokenizer.convert_ids_to_tokens(pair) == ["<s>", *prompt, "▁one", "</s>", "</s>", "▁two", "</s>"]
     assert tokenizer("one", "two").keys() == {"input_ids", "attention_mask"}
 
 
@@ -285,7 +286,7 @@ def test_special_tokens_are_those_of_xlm_roberta(tokenizer: Any) -> None:
 def test_plain_sentences_survive_encoding_and_decoding(tokenizer: Any, text: str) -> None:
     ids = tokenizer(text).input_ids
     assert tokenizer.unk_token_id not in ids
-    assert tokenizer.decode(ids, skip_special_tokens=True) == text
+    assert tokenizer.decode(ids, skip_special_tokens=True) == f"query: {text}"
 
 
 def test_normaliser_equals_the_map_of_the_file_on_every_entry(e5s1_file: Path) -> None:
@@ -306,7 +307,7 @@ def test_loaded_tokenizer_normalises(tokenizer: Any) -> None:
 
 @pytest.mark.parametrize("text", [*SENTENCES, *UNUSUAL])
 def test_counts_tokens_like_the_engine(tokenizer: Any, engine: PackageEngine, text: str) -> None:
-    assert len(tokenizer(f"query: {text}").input_ids) == engine.token_count(text)
+    assert len(tokenizer(text).input_ids) == engine.token_count(text)
 
 
 def test_tokenizer_stays_the_same_when_saved_with_a_fine_tuned_model(tokenizer: Any, tmp_path: Path) -> None:
