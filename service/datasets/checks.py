@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 
 from service.datasets.complaints import Complaints
-from service.datasets.dataset import SPLITS, Dataset, Example, Scalar, count_labels
+from service.datasets.dataset import Dataset, Example, Scalar
 from service.datasets.formats import SEPARATOR, RawRow, RawSplit
 from service.settings import Settings
-from service.store.records import Json, Task
+from service.store.records import Task
 
 MAX_LABEL = 200  # characters
-MOST_ROWS = 100  # named in one warning
 
 
 def infer_task(splits: Mapping[str, RawSplit]) -> Task:
@@ -128,32 +127,3 @@ def check_labels(dataset: Dataset, settings: Settings, complaints: Complaints) -
                 reported.add(label)
                 message = f"label {label!r} does not occur in train, so it cannot be learnt; add examples or remove it"
                 complaints.add(message, split=name, row=number, field="Labels")
-
-
-def label_warnings(dataset: Dataset) -> list[Json]:
-    """A warning for each split that lacks labels of train: its figures will not cover them."""
-    warnings = []
-    for name in ("val", "test"):
-        missing = [label for label, count in count_labels(dataset.splits[name], dataset.labels).items() if not count]
-        if missing:
-            listed = ", ".join(map(repr, missing[:20])) + (", …" if len(missing) > 20 else "")
-            message = f"{name} has no example of {listed}, so results there say nothing about it"
-            warnings.append({"code": "label_sets_differ", "message": message, "rows": []})
-    return warnings
-
-
-def leakage_warnings(dataset: Dataset) -> list[Json]:
-    """A warning that names the rows whose text an earlier split has too: results on them flatter the model.
-
-    Texts are compared without regard to case and spacing.
-    """
-    earlier: set[str] = set()
-    found: list[Json] = []
-    for name in SPLITS:
-        texts = [" ".join(row.text.casefold().split()) for row in dataset.splits[name]]
-        found += [{"split": name, "row": number} for number, text in enumerate(texts) if text in earlier]
-        earlier.update(texts)
-    if not found:
-        return []
-    message = f"{len(found)} texts of val and test occur in an earlier split too, so results look too good; remove them"
-    return [{"code": "leakage", "message": message, "rows": found[:MOST_ROWS]}]

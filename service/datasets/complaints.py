@@ -1,6 +1,12 @@
-"""Collecting what is wrong with an upload, so that its sender learns of all of it at once."""
+"""Collecting what is wrong with an upload, so that its sender learns of all of it at once.
+
+A complaint refuses the upload; a warning is kept with the data set.
+"""
+
+from collections.abc import Iterable, Sequence
 
 from service.errors import DatasetInvalid, Detail
+from service.store.records import Json
 
 MOST = 100
 
@@ -8,6 +14,23 @@ MOST = 100
 def shorten(name: str) -> str:
     """A column's name as it may be sent back: not long, and fit to be encoded."""
     return name[:60].encode(errors="replace").decode()
+
+
+def warning(code: str, message: str, places: Sequence[tuple[str, int]] = ()) -> Json:
+    """A warning as it is stored and shown; of the places (split, row) it names the first hundred."""
+    rows = [{"split": split, "row": row} for split, row in places[:MOST]]
+    return {"code": code, "message": message, "rows": rows}
+
+
+def listed(names: Iterable[str]) -> str:
+    """`'a', 'b', …`: twenty at most."""
+    shown = [repr(name) for name in names]
+    return ", ".join(shown[:20]) + (", …" if len(shown) > 20 else "")
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 text`, `2 texts`"""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 class Complaints:

@@ -39,3 +39,8 @@ def count_labels(rows: Sequence[Example], labels: Sequence[str]) -> dict[str, in
     """How often each of `labels` occurs in `rows`, zeros included."""
     counts = Counter(label for row in rows for label in row.labels)
     return {label: counts[label] for label in labels}
+
+
+def folded(text: str) -> str:
+    """Texts are the same when this is: case and spacing do not count."""
+    return " ".join(text.casefold().split())

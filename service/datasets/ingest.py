@@ -3,12 +3,13 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from service.datasets.checks import check_labels, infer_task, label_warnings, leakage_warnings, to_examples
+from service.datasets.checks import check_labels, infer_task, to_examples
 from service.datasets.complaints import Complaints
 from service.datasets.dataset import SPLITS, Dataset, Example
 from service.datasets.files import write_dataset
 from service.datasets.formats import RawSplit, read_columns, read_file
 from service.datasets.splitting import iterative_stratification
+from service.datasets.warnings import dataset_warnings
 from service.errors import Conflict, NotFound
 from service.settings import Settings
 from service.store import datasets as dataset_rows
@@ -64,9 +65,10 @@ def store_dataset(
         "language": submission.language,
         "labels": dataset.labels,
         "splits": dataset.summary(),
-        "warnings": label_warnings(dataset) + leakage_warnings(dataset),
+        "warnings": dataset_warnings(dataset),
         "sha256": hashlib.sha256("".join(sums[name] for name in SPLITS).encode()).hexdigest(),
         "val_sha256": sums["val"],
+        "test_sha256": sums["test"],
     }
     try:
         with database.write() as tx:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.datasets.checks import check_labels, infer_task, label_warnings, leakage_warnings, to_examples
+from service.datasets.checks import check_labels, infer_task, to_examples
 from service.datasets.complaints import Complaints
 from service.datasets.dataset import Dataset, Example, Scalar
 from service.datasets.formats import RawRow, RawSplit
@@ -174,38 +174,3 @@ def test_labels_outside_train_are_named_once_where_they_occur_first() -> None:
     assert [(detail.split, detail.row) for detail in details] == [("val", 1), ("test", 1)]
     assert "label 'x' does not occur in train" in details[0].message
     assert "label 'y' does not occur in train" in details[1].message
-
-
-def test_a_split_that_lacks_labels_gets_a_warning_that_names_them() -> None:
-    dataset = dataset_of("choosing", train=[("a",), ("b",)], val=[("a",)], test=[("b",), ("a",)])
-    assert label_warnings(dataset) == [
-        {
-            "code": "label_sets_differ",
-            "message": "val has no example of 'b', so results there say nothing about it",
-            "rows": [],
-        }
-    ]
-
-
-def texts_of(**splits: list[str]) -> Dataset:
-    return Dataset(
-        "deciding", ["a"], {name: [Example(text, ("a",)) for text in texts] for name, texts in splits.items()}
-    )
-
-
-def test_texts_of_an_earlier_split_are_named_whatever_their_case_and_spacing() -> None:
-    dataset = texts_of(train=["One  text", "two", "two"], val=["three", "four"], test=["five", "one TEXT\n", "four"])
-    (warning,) = leakage_warnings(dataset)
-    assert warning["code"] == "leakage"
-    assert warning["message"].startswith("2 texts")
-    assert warning["rows"] == [{"split": "test", "row": 1}, {"split": "test", "row": 2}]
-
-
-def test_different_texts_get_no_warning() -> None:
-    assert leakage_warnings(texts_of(train=["one", "one"], val=["one text"], test=["text one"])) == []
-
-
-def test_a_warning_names_a_hundred_rows_at_most() -> None:
-    (warning,) = leakage_warnings(texts_of(train=["one"], val=["one"] * 500, test=[]))
-    assert warning["message"].startswith("500 texts")
-    assert len(warning["rows"]) == 100

@@ -1,0 +1,82 @@
+"""Warnings about labels: what cannot be measured, cannot be learnt, or contradicts itself."""
+
+import unicodedata
+
+from service.datasets.complaints import counted, listed, warning
+from service.datasets.dataset import SPLITS, Dataset, count_labels, folded
+from service.store.records import Json
+
+FEW = 8  # examples in train; with fewer, what a label means is hardly learnt
+
+
+def label_warnings(dataset: Dataset) -> list[Json]:
+    """`label_sets_differ`, `few_examples`, `similar_label_names` and `conflicting_labels`."""
+    return [
+        *_missing_labels(dataset),
+        *_rare_labels(dataset),
+        *_similar_names(dataset.labels),
+        *_conflicts(dataset),
+    ]
+
+
+def _missing_labels(dataset: Dataset) -> list[Json]:
+    """One for each split that lacks labels of train: its figures will not cover them."""
+    found = []
+    for name in ("val", "test"):
+        missing = [label for label, count in count_labels(dataset.splits[name], dataset.labels).items() if not count]
+        if missing:
+            message = f"{name} has no example of {listed(missing)}, so results there say nothing about it"
+            found.append(warning("label_sets_differ", message))
+    return found
+
+
+def _rare_labels(dataset: Dataset) -> list[Json]:
+    counts = count_labels(dataset.splits["train"], dataset.labels)
+    rare = sorted((label for label, count in counts.items() if count < FEW), key=counts.__getitem__)
+    if not rare:
+        return []
+    examples = f"fewer than {FEW} examples in train (the rarest, {rare[0]!r}, has {counts[rare[0]]})"
+    message = f"{counted(len(rare), 'label')} with {examples}: {listed(rare)}; add examples, or merge or remove them"
+    return [warning("few_examples", message)]
+
+
+def _similar_names(labels: list[str]) -> list[Json]:
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        groups.setdefault(_bare(label), []).append(label)
+    similar = [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]
+    if not similar:
+        return []
+    shown = "; ".join(similar[:20]) + ("; …" if len(similar) > 20 else "")
+    message = f"labels differ only by case, spaces, punctuation or Unicode form: {shown}; if they mean one, name it so"
+    return [warning("similar_label_names", message)]
+
+
+def _bare(label: str) -> str:
+    """A label's name without what is easily written otherwise.
+
+    Punctuation is all the difference between '+1' and '-1', so it counts where there are no letters.
+    """
+    folded_name = "".join(unicodedata.normalize("NFKC", label).casefold().split())
+    if not any(letter.isalpha() for letter in folded_name):
+        return folded_name
+    return "".join(letter for letter in folded_name if unicodedata.category(letter)[0] not in "PZC")
+
+
+def _conflicts(dataset: Dataset) -> list[Json]:
+    """One that names every row whose text is there with other labels too, in any split."""
+    seen: dict[str, set[frozenset[str]]] = {}
+    for split in SPLITS:
+        for row in dataset.splits[split]:
+            seen.setdefault(folded(row.text), set()).add(frozenset(row.labels))
+    texts = {text for text, label_sets in seen.items() if len(label_sets) > 1}
+    if not texts:
+        return []
+    rows = [
+        (split, number)
+        for split in SPLITS
+        for number, row in enumerate(dataset.splits[split])
+        if folded(row.text) in texts
+    ]
+    message = f"{counted(len(texts), 'text')} with more than one set of labels, in {len(rows)} rows"
+    return [warning("conflicting_labels", f"{message}; decide on one and correct or remove the others", rows)]
