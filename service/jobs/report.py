@@ -1,16 +1,34 @@
 """The test report of a job: what was measured, once, on texts that neither training nor selection saw."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from service.store.records import Task
 
-REPORT_JSON, REPORT_TEXT = "report.json", "report.txt"
+REPORT_JSON, REPORT_TEXT, REPORT_PAGE = "report.json", "report.txt", "report.html"
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class Interval(_Part):
+    """A figure with its 95 % interval over `support` rows: Wilson's for shares, the bootstrap's for the rest."""
+
+    value: float
+    low: float
+    high: float
+    support: int
+
+
+class LabelResult(_Part):
+    """`support`: rows that truly have the label. Precision is over the rows that were given it."""
+
+    support: int
+    precision: Interval
+    recall: Interval
+    f1: Interval
 
 
 class ConfusionMatrix(_Part):
@@ -38,20 +56,119 @@ class Misclassified(_Part):
 
 
 class TestResult(_Part):
-    """`classification_report` is scikit-learn's, as a dictionary. `confusion_matrix` for choosing,
-    `label_counts` for deciding. `misclassified`: the surest mistakes first, `misclassified_rows` of them in all."""
+    """`intervals` has every figure again with its 95 % interval; `per_label` those of each label.
+
+    `accuracy` of deciding is the share of rows with all labels right (subset accuracy). `classification_report` is
+    scikit-learn's, as a dictionary. `confusion_matrix` for choosing, `label_counts` for deciding. `misclassified`:
+    the surest mistakes first, `misclassified_rows` of them in all.
+    """
 
     rows: int
     loss: float
     accuracy: float
     macro_f1: float
     micro_f1: float
+    samples_f1: float | None
+    hamming_loss: float | None
     truncated_rows: int
+    intervals: dict[str, Interval]
+    per_label: dict[str, LabelResult]
     classification_report: dict[str, Any]
     confusion_matrix: ConfusionMatrix | None
     label_counts: dict[str, LabelCounts] | None
     misclassified_rows: int
     misclassified: list[Misclassified]
+
+
+class Baseline(_Part):
+    """Something simple, trained and measured on the same rows. `gain` is the model's macro-F1 less this one's, over
+    paired bootstrap draws of the test rows; `beaten`: its whole interval is above zero."""
+
+    name: Literal["majority", "tfidf_logistic_regression", "frozen_embeddings_logistic_regression"]
+    accuracy: Interval
+    macro_f1: Interval
+    gain: Interval
+    beaten: bool
+
+
+class ReliabilityBin(_Part):
+    """Probabilities from `low` up to `high`: their mean, and the share of them that came true."""
+
+    low: float
+    high: float
+    count: int
+    mean_probability: float
+    share_true: float
+
+
+class CalibrationError(_Part):
+    """`ece`: expected calibration error over 15 equal bins (Guo et al. 2017); `brier`: mean squared error."""
+
+    ece: float
+    brier: float
+    bins: list[ReliabilityBin]
+
+
+class Calibration(_Part):
+    """Of the test split's probabilities: the largest of each row for choosing, each label's for deciding. The
+    temperature was fitted on validation and is part of the published weights."""
+
+    temperature: float
+    before: CalibrationError
+    after: CalibrationError
+
+
+class Slice(_Part):
+    """The test rows whose extra column has this value."""
+
+    column: str
+    value: str
+    rows: int
+    accuracy: Interval
+    macro_f1: Interval
+
+
+class Transfer(_Part):
+    """Macro-F1 of the frozen-embeddings baseline trained on one language alone and tested on each: `macro_f1[i][j]`
+    is trained in `trained_in[i]`, tested in `tested_in[j]`; null where there is too little to train or test on. The
+    last row is the published model, trained in all."""
+
+    column: str
+    trained_in: list[str]
+    tested_in: list[str]
+    macro_f1: list[list[float | None]]
+
+
+class Suspect(_Part):
+    """A training row whose label the out-of-fold baseline contradicts: `probability` is what it gives that label."""
+
+    row: int
+    text: str
+    labels: list[str]
+    suggested: list[str]
+    probability: float
+
+
+class WithoutLeaks(_Part):
+    """The test result again, without the rows that are (nearly) in training or validation too."""
+
+    leaked_rows: int
+    rows: int
+    accuracy: Interval
+    macro_f1: Interval
+
+
+class Selection(_Part):
+    """How the weights were chosen, and how often this very test split has been scored by earlier jobs: each look at
+    it that leads to another try makes its figures a little too good."""
+
+    chosen_by: str
+    test_scored_before: int
+
+
+class ReportWarning(_Part):
+    code: str
+    message: str
 
 
 class Validation(_Part):
@@ -73,11 +190,22 @@ class Reproduction(_Part):
 
 
 class Report(_Part):
+    """`thresholds`, for deciding: the probability from which each label holds, fitted on validation."""
+
     job_id: str
     model_id: str
     dataset_id: str
     task: Task
     labels: list[str]
+    warnings: list[ReportWarning]
     test: TestResult
+    baselines: list[Baseline]
+    calibration: Calibration
+    thresholds: dict[str, float] | None
+    slices: list[Slice]
+    transfer: Transfer | None
+    without_leaks: WithoutLeaks | None
+    suspects: list[Suspect]
+    selection: Selection
     validation: Validation
     reproduction: Reproduction

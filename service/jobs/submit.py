@@ -78,6 +78,7 @@ def _new_row(request: JobRequest, dataset: DatasetRecord, settings: Settings) ->
     return {
         "id": new_id("job"),
         "dataset_id": dataset.id,
+        "test_sha256": dataset.test_sha256,
         "name": request.name or dataset.name,
         "base_model": base_model,
         "hyperparameters": hyperparameters.model_dump(),

@@ -1,0 +1,74 @@
+"""The sections that measure on some of the rows: by column, by language, and without rows that leaked."""
+
+from service.jobs.page.label_plots import DARK_FROM
+from service.jobs.page.layout import counted, inline, number, paragraph, quiet, section, table, with_interval
+from service.jobs.page.markup import Markup, h
+from service.jobs.report import Report, Slice, Transfer
+
+
+def slices(report: Report) -> Markup:
+    """Subsets of the test texts by their extra columns, then what each language teaches about the others."""
+    if report.slices:
+        columns = dict.fromkeys(part.column for part in report.slices)
+        groups = [_column_table(name, [part for part in report.slices if part.column == name]) for name in columns]
+    else:
+        groups = [paragraph("None: there is no extra column in the data with enough test texts for each value.")]
+    return section("slices", "Parts of the test texts", groups, report.transfer and _transfer(report.transfer))
+
+
+def _column_table(column: str, own: list[Slice]) -> Markup:
+    rows = [[s.value, str(s.rows), with_interval(s.macro_f1), with_interval(s.accuracy)] for s in own]
+    caption = (
+        "Texts with the same value, measured on their own. Where intervals overlap much, do not read a difference."
+    )
+    heads = ["Value", "Test texts", "Macro-F1 (95 %)", "Accuracy (95 %)"]
+    return h("div", h("h3", "By ", inline(column)), table(caption, heads, rows))
+
+
+def _transfer(transfer: Transfer) -> Markup:
+    rows = [
+        [name, *map(_heated, figures)] for name, figures in zip(transfer.trained_in, transfer.macro_f1, strict=True)
+    ]
+    return h(
+        "div",
+        h("h3", "Trained in × tested in, by ", inline(transfer.column)),
+        quiet(
+            "Each row but the last: a quick classifier on the untuned base model, trained on that row's texts alone "
+            "and tested on each column's. The last row is the published model, trained on all. A dash: too few texts."
+        ),
+        table(
+            "Macro-F1; a stronger colour is better.",
+            ["Trained in ↓, tested in →", *transfer.tested_in],
+            rows,
+            last="last",
+        ),
+    )
+
+
+def _heated(value: float | None) -> Markup:
+    if value is None:
+        return h("td", "–")
+    dark = " dark" if value >= DARK_FROM else ""
+    return h("td", number(value), class_=f"heated{dark}", style=f"--share:{100 * value:.0f}")
+
+
+def leaks(report: Report) -> Markup:
+    title, found = "Without texts that were seen before", report.without_leaks
+    if found is None:
+        words = (
+            "No test text was found, even nearly, among the training or validation texts. Nothing had to be left out."
+        )
+        return section("leaks", title, paragraph(words))
+    test = report.test
+    seen = f"{counted(found.leaked_rows, 'test text')} of {test.rows} also occur, or nearly, in training or validation."
+    rows = [
+        [
+            "All test texts",
+            str(test.rows),
+            *map(with_interval, (test.intervals["macro_f1"], test.intervals["accuracy"])),
+        ],
+        ["Without them", str(found.rows), with_interval(found.macro_f1), with_interval(found.accuracy)],
+    ]
+    heads = ["Measured on", "Test texts", "Macro-F1 (95 %)", "Accuracy (95 %)"]
+    advice = "If the second row is clearly lower, trust the second row."
+    return section("leaks", title, paragraph(seen), table(advice, heads, rows))

@@ -1,0 +1,62 @@
+"""The sections that show texts: mistakes on the test split, and training rows whose label looks wrong."""
+
+from service.jobs.page.layout import counted, names, number, paragraph, section, table, text_cell
+from service.jobs.page.markup import Markup
+from service.jobs.report import Misclassified, Report, Suspect
+
+MOST_SHOWN = 50
+
+
+def mistakes(report: Report) -> Markup:
+    title, total = "Texts that it got wrong", report.test.misclassified_rows
+    shown = report.test.misclassified[:MOST_SHOWN]
+    if not shown:
+        return section("mistakes", title, paragraph("None: every test text was given the right labels."))
+    return section(
+        "mistakes",
+        title,
+        paragraph(f"{counted(total, 'test text')} in all; {_shown(len(shown), total)}, the surest mistakes first. ",
+                  "Some may be right after all: then the label in the data is wrong."),
+        table(
+            "Rows count from 0 in the test split; the probability is of the given label. Long texts are cut.",
+            ["Row", "Text", "True", "Given", "Probability"],
+            [_mistake(row) for row in shown],
+            words=(1, 2, 3),
+        ),
+    )  # fmt: skip
+
+
+def _mistake(row: Misclassified) -> list[Markup | str]:
+    given = [number(row.scores[label]) for label in row.predicted_labels if label in row.scores]
+    shown = ", ".join(given) or "–"
+    return [str(row.row), text_cell(row.text), names(row.true_labels), names(row.predicted_labels), shown]
+
+
+def suspects(report: Report) -> Markup:
+    title, found = "Training labels to check", report.suspects
+    if not found:
+        return section("suspects", title, paragraph("None stood out."))
+    shown = found[:MOST_SHOWN]
+    words = (
+        f"{counted(len(found), 'training text')} in all; {_shown(len(shown), len(found))}. A simple classifier that "
+        "had not seen them finds their label unlikely. They may be mislabelled, or merely hard: a person has to look."
+    )
+    return section(
+        "suspects",
+        title,
+        paragraph(words),
+        table(
+            "Rows count from 0 in the training split; the probability is of the label in the data.",
+            ["Row", "Text", "In the data", "Suggested", "Probability"],
+            [_suspect(row) for row in shown],
+            words=(1, 2, 3),
+        ),
+    )
+
+
+def _suspect(row: Suspect) -> list[Markup | str]:
+    return [str(row.row), text_cell(row.text), names(row.labels), names(row.suggested), number(row.probability)]
+
+
+def _shown(shown: int, total: int) -> str:
+    return "all are shown" if shown == total else f"{shown} are shown"

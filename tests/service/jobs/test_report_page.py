@@ -1,0 +1,310 @@
+import ast
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parts.reports import make_report
+from service.jobs import page
+from service.jobs.page.drawing import shorten, ticks
+from service.jobs.page.label_plots import label_bars
+from service.jobs.page.layout import table
+from service.jobs.page.markup import h
+from service.jobs.page.measured import confused_pairs
+from service.jobs.page.texts import MOST_SHOWN
+from service.jobs.report import Report, ReportWarning
+from service.jobs.report_page import render_page
+from service.store.records import Task
+
+HOSTILE = """"><script>alert(1)</script><img src=x onerror='alert(2)'>&amp;</style>"""
+LABELS_OF_THE_WORLD = ("مدح وثناء", "ברכה (שלום)", "客户服务投诉与退款请求以及其他", "जलवायु परिवर्तन", "🙂")
+VOID = {"meta", "link", "br"}
+SECTIONS = ["headline", "warnings", "baselines", "labels", "confusion", "calibration", "thresholds", "slices", "leaks",
+            "mistakes", "suspects", "selection", "again"]  # fmt: skip
+NOTHING: dict[str, Any] = {
+    "warnings": [],
+    "baselines": [],
+    "slices": [],
+    "suspects": [],
+    "transfer": None,
+    "without_leaks": None,
+}
+
+CASES = {
+    "choosing": make_report(),
+    "deciding": make_report("deciding", [f"topic {number}" for number in range(12)]),
+    "two labels": make_report("choosing", ["yes", "no"]),
+    "77 labels": make_report("choosing", [f"intent_{number}" for number in range(77)], rows_of_a_label=20),
+    "deciding 77 labels": make_report("deciding", [f"topic {number}" for number in range(77)]),
+    "nothing extra": make_report(**NOTHING),
+    "deciding, nothing extra": make_report("deciding", thresholds=None, **NOTHING),
+    "one epoch": make_report(epochs=1),
+    "a thousand epochs": make_report(epochs=1000),
+    "one row a label": make_report(rows_of_a_label=1),
+    "hostile": make_report("choosing", ["joy", HOSTILE], text=HOSTILE),
+    "hostile, deciding": make_report("deciding", ["joy", HOSTILE], text=HOSTILE),
+    "labels of the world": make_report("choosing", LABELS_OF_THE_WORLD, text="هذا نص عربي (طويل)."),
+    "one endless label": make_report("choosing", ["a" * 500, "b"], text="x" * 500),
+}
+every_case = pytest.mark.parametrize("report", CASES.values(), ids=CASES)
+
+
+class Page(HTMLParser):
+    """A page as a browser reads it: every element with its attributes, and all text. Fails on unbalanced tags."""
+
+    def __init__(self, report: Report, job_name: str = "") -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.html = render_page(report, job_name=job_name)
+        self.feed(self.html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@every_case
+def test_the_page_is_well_formed_and_has_every_section_in_order(report: Report) -> None:
+    read = Page(report, "topics")
+    expected = [name for name in SECTIONS if name != "thresholds" or report.task == "deciding"]
+    assert [section["id"] for section in read.all("section")] == expected
+    assert {link["href"] for link in read.all("a")} <= {f"#{name}" for name in expected}
+    ids = [attributes["id"] for _, attributes in read.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+@every_case
+def test_the_page_runs_nothing_and_loads_nothing(report: Report) -> None:
+    read = Page(report, HOSTILE)
+    tags = {tag for tag, _ in read.elements}
+    assert {"script", "img", "iframe", "object", "embed", "form", "base", "use", "image"}.isdisjoint(tags)
+    for _, attributes in read.elements:
+        assert not any(name.startswith("on") or name in ("src", "srcset", "xlink:href") for name in attributes)
+        assert (attributes.get("href") or "#").startswith(("#", "data:,"))
+    style = read.html.split("<style>")[1].split("</style>")[0]
+    assert "@import" not in style
+    assert "url(" not in style
+
+
+@every_case
+def test_the_page_can_be_read_without_seeing_it(report: Report) -> None:
+    read = Page(report)
+    assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in read.all("svg"))
+    assert len(read.all("figure")) == len(read.all("figcaption")) == len(read.all("svg"))
+    assert all(heading["scope"] in ("col", "row") for heading in read.all("th"))
+    assert len(read.all("table")) == len(read.all("caption"))
+
+
+@every_case
+def test_no_plot_holds_a_coordinate_that_is_no_number(report: Report) -> None:
+    assert re.search(r'="[^"]*\b(nan|inf)\b', Page(report).html) is None
+
+
+@pytest.mark.parametrize("task", ["choosing", "deciding"])
+def test_what_comes_from_outside_stands_there_as_it_was_written(task: Task) -> None:
+    warning = ReportWarning(code=HOSTILE, message=HOSTILE)
+    made = make_report(task, ["joy", HOSTILE], text=HOSTILE, warnings=[warning])
+    made.slices[0].column = made.slices[0].value = HOSTILE
+    assert made.transfer is not None
+    made.transfer.column = made.transfer.tested_in[0] = made.transfer.trained_in[0] = HOSTILE
+    made.selection.chosen_by = made.reproduction.device = made.reproduction.base_model = HOSTILE
+    made.reproduction.hyperparameters[HOSTILE] = made.reproduction.versions[HOSTILE] = HOSTILE
+    made.job_id = made.model_id = made.dataset_id = HOSTILE
+    read = Page(made, HOSTILE)
+    assert "<script" not in read.html
+    assert "<img" not in read.html
+    assert read.text.count(HOSTILE) > 20 + 2 * min(MOST_SHOWN, made.test.misclassified_rows)
+
+
+def test_the_numbers_are_those_of_the_report() -> None:
+    made = CASES["choosing"]
+    text = Page(made).text
+    for figure in (*made.test.intervals.values(), *(b.macro_f1 for b in made.baselines)):
+        assert f"{figure.value:.3f}" in text
+        assert f"{figure.low:.3f}–{figure.high:.3f}" in text
+    for label, result in made.test.per_label.items():
+        f1, precision, recall = (
+            f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"
+            for figure in (result.f1, result.precision, result.recall)
+        )
+        assert f"{label}{result.support}{f1}{precision}{recall}" in text
+    before, after = made.calibration.before, made.calibration.after
+    assert f"(expected calibration error){before.ece:.3f}{after.ece:.3f}" in text
+    assert f"Brier score{before.brier:.3f}{after.brier:.3f}" in text
+    assert f"temperature {made.calibration.temperature:.3f}" in text
+    assert made.without_leaks is not None
+    assert f"Without them{made.without_leaks.rows}{made.without_leaks.macro_f1.value:.3f}" in text
+    assert made.reproduction.dataset_sha256 in text
+    assert "learning_rate3e-05" in text
+
+
+def test_every_threshold_stands_beside_its_label() -> None:
+    made = CASES["deciding"]
+    text = Page(made).text
+    for label, threshold in (made.thresholds or {}).items():
+        assert f"{label}{threshold:.3f}" in text
+
+
+def test_every_cell_of_the_confusion_matrix_is_drawn() -> None:
+    made = CASES["choosing"]
+    assert made.test.confusion_matrix is not None
+    names, text = made.labels, Page(made).text
+    for truth, row in enumerate(made.test.confusion_matrix.counts):
+        for predicted, count in enumerate(row):
+            assert f"{names[truth]} → {names[predicted]}: {count}" in text
+
+
+def test_too_many_labels_for_a_heat_map_become_a_table_of_the_most_confused() -> None:
+    made = CASES["77 labels"]
+    assert made.test.confusion_matrix is not None
+    pairs = confused_pairs(made.test.confusion_matrix)
+    assert [count for count, _, _ in pairs] == sorted((count for count, _, _ in pairs), reverse=True)
+    assert sum(count for count, _, _ in pairs) == made.test.misclassified_rows
+    count, truth, predicted = pairs[0]
+    text = Page(made).text
+    assert f"{truth}{predicted}{count}" in text
+    assert "→ intent_0:" not in text
+
+
+def test_the_headline_says_in_one_sentence_what_was_reached() -> None:
+    made = CASES["choosing"]
+    right = made.test.rows - made.test.misclassified_rows
+    text = Page(made, "topics").text
+    assert text.startswith("Test report: topics")
+    assert f"The model gets {right} of {made.test.rows} test texts right ({100 * made.test.accuracy:.1f} %)." in text
+    assert "counting a text as right only when all its labels are" in Page(CASES["deciding"]).text
+
+
+def test_the_headline_is_honest_about_the_baselines() -> None:
+    made = make_report()
+    assert "It beats 2 of 3 simple methods; it is not clearly better than “Untuned base" in Page(made).text
+    for baseline in made.baselines:
+        baseline.beaten = True
+    assert "It is better than all 3 simple methods" in Page(made).text
+    worse = made.baselines[1]
+    worse.beaten, worse.gain.low, worse.gain.value, worse.gain.high = False, -0.3, -0.2, -0.1
+    text = Page(made).text
+    assert "it is worse than “Word counts (TF-IDF), logistic regression”." in text
+    assert "−0.200 (−0.300 to −0.100)" in text
+
+
+def test_at_most_fifty_mistakes_are_shown_and_their_number_is_said() -> None:
+    made = CASES["77 labels"]
+    assert made.test.misclassified_rows > len(made.test.misclassified) > MOST_SHOWN
+    read = Page(made)
+    assert f"{made.test.misclassified_rows} test texts in all; {MOST_SHOWN} are shown" in read.text
+    shown = [cell for cell in read.all("td") if cell.get("class") == "words text"]
+    assert len(shown) == MOST_SHOWN + len(made.suspects)
+
+
+def test_a_mistake_of_deciding_may_be_to_give_no_label_or_several() -> None:
+    made = make_report("deciding", ["a", "b", "c"])
+    none, several = made.test.misclassified[:2]
+    none.predicted_labels, none.true_labels = [], ["a", "b"]
+    several.predicted_labels, several.true_labels, several.scores = ["b", "c"], [], {"b": 0.75, "c": 0.625}
+    text = Page(made).text
+    assert f"{none.text}abnone–" in text
+    assert f"{several.text}nonebc0.750, 0.625" in text
+
+
+def test_earlier_looks_at_the_test_split_are_told() -> None:
+    made = make_report()
+    assert "Earlier jobs were scored on this test split 2 times." in Page(made).text
+    made.selection.test_scored_before = 0
+    assert "No earlier job was scored on this test split." in Page(made).text
+
+
+def test_the_kept_epoch_is_marked_in_both_curves() -> None:
+    made = CASES["choosing"]
+    read = Page(made)
+    assert f"epoch {made.validation.best['epoch']} of {len(made.validation.history)} was kept" in read.text
+    assert read.html.count(">kept</text>") == 2
+
+
+def test_an_epoch_without_a_finite_loss_leaves_a_gap() -> None:
+    made = make_report()
+    made.validation.history[0] |= {"train_loss": float("nan"), "val_loss": None}
+    read = Page(made)
+    assert "epoch 1: loss in training" not in read.text
+    assert "epoch 2: loss in training" in read.text
+
+
+def test_labels_and_texts_run_in_their_own_direction_and_keep_their_full_names() -> None:
+    made = CASES["labels of the world"]
+    read = Page(made)
+    for label in LABELS_OF_THE_WORLD:
+        assert f"<title>{label}</title>" in read.html
+        assert f'dir="auto">{label}</th>' in read.html
+    assert all(cell["dir"] == "auto" for cell in read.all("td") if cell.get("class") == "words text")
+    assert ">客户服务投诉与退款请求以及其他</text>" not in read.html
+
+
+def test_labels_are_drawn_from_the_most_to_the_least_frequent() -> None:
+    made = make_report("choosing", ["often", "seldom"])
+    made.test.per_label = dict(reversed(made.test.per_label.items()))
+    text = Page(made).text
+    assert text.index("often") < text.index("seldom")
+
+
+def test_plain_text_is_escaped_even_after_it_was_joined_with_markup() -> None:
+    bold = h("b", "a & b")
+    assert h("p", bold, "<i>") == "<p><b>a &amp; b</b>&lt;i&gt;</p>"
+    assert h("p", bold + "<i>") == "<p>&lt;b&gt;a &amp;amp; b&lt;/b&gt;&lt;i&gt;</p>"
+    assert h("p", title='"<') == '<p title="&quot;&lt;"></p>'
+
+
+def test_a_label_that_looks_like_a_cell_is_no_cell() -> None:
+    assert "<td onclick" not in table("", ["a"], [["<td onclick=x>"]])
+
+
+def test_only_one_module_turns_text_into_markup() -> None:
+    folder = Path(page.__path__[0])
+    for path in (*folder.glob("*.py"), folder.parent / "report_page.py"):
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        makes = any(isinstance(call.func, ast.Name) and call.func.id == "Markup" for call in calls)
+        assert makes == (path.name == "markup.py")
+
+
+@given(st.text(max_size=60), st.integers(1, 30))
+def test_a_shortened_label_is_its_beginning(label: str, width: int) -> None:
+    got, whole = shorten(label, width), " ".join(label.split())
+    assert got == whole or (got.endswith("…") and whole.startswith(got[:-1]))
+    assert len(shorten("语" * 40, width)) == width // 2 + 1
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e4))
+def test_ticks_are_few_even_and_within(low: float, length: float) -> None:
+    got = ticks(low, low + length)
+    assert 1 <= len(got) <= 7
+    slack = length * 1e-6 + 1e-6
+    assert all(low - slack <= tick <= low + length + slack for tick in got)
+
+
+def test_bars_end_where_their_figures_are() -> None:
+    result = CASES["choosing"].test.per_label["joy"].model_copy(deep=True)
+    result.f1.value, result.precision.value, result.recall.value = 0.5, 0.25, 1.0
+    widths = re.findall(r'class="\w+ bar"[^>]* width="([\d.]+)"', label_bars([("joy", result)]))
+    assert widths == ["80", "40", "160"]
