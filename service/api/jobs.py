@@ -11,7 +11,8 @@ from service.api.fields import After, Body, Id, Language, Limit, Name, PageOf, S
 from service.api.json_route import JsonRoute
 from service.api.problems import responses
 from service.errors import Conflict
-from service.jobs.report import REPORT_JSON, REPORT_TEXT, Report
+from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT, Report
+from service.jobs.report_page import PAGE_POLICY
 from service.jobs.spec import Hyperparameters, ResolvedHyperparameters
 from service.jobs.submit import JobRequest, cancel_job, job_not_found, submit_job
 from service.store import jobs as job_rows
@@ -19,6 +20,7 @@ from service.store.records import JobRecord, Status
 
 router = APIRouter(tags=["jobs"], route_class=JsonRoute)
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+_TEXT = {"schema": {"type": "string"}}
 MetadataKey = Annotated[SafeText, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[SafeText, StringConstraints(max_length=512)]
 
@@ -56,7 +58,14 @@ class ErrorView(BaseModel):
     message: str
 
 
+class JobWarningView(BaseModel):
+    code: str
+    message: str
+
+
 class JobView(BaseModel):
+    """`warnings`: what a reader of the figures must know, such as a baseline that the model does not beat."""
+
     id: str
     status: Status
     phase: Literal["loading", "training", "evaluating", "publishing"] | None
@@ -69,6 +78,7 @@ class JobView(BaseModel):
     best: BestView | None
     model_id: str | None
     error: ErrorView | None
+    warnings: list[JobWarningView]
     created_at: str | None
     started_at: str | None
     finished_at: str | None
@@ -86,6 +96,7 @@ def view(job: JobRecord) -> JobView:
         progress=ProgressView(**job.progress),
         best=BestView(**job.best) if job.best else None,
         error=ErrorView(**job.error) if job.error else None,
+        warnings=[JobWarningView(**warning) for warning in job.warnings],
         **parts,
     )
 
@@ -129,14 +140,19 @@ def cancel(job_id: Id, context: In) -> JobView:
 @router.get(
     "/jobs/{job_id}/report",
     response_model=Report,
-    responses=responses(404, 409) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses=responses(404, 409) | {200: {"content": {"text/html": _TEXT, "text/plain": _TEXT}}},
 )
 def get_report(job_id: Id, request: Request, context: In) -> FileResponse:
-    """The test report; with `Accept: text/plain` scikit-learn's classification report."""
+    """The test report; with `Accept: text/html` as a page for people, with `Accept: text/plain` scikit-learn's
+    classification report."""
     job = find_job(job_id, context)
     if job.model_id is None:
         raise Conflict(f"the job is {job.status}; only a job that succeeded has a report", code="report_not_ready")
     folder = context.artifacts.open("reports", job.model_id)
-    if "text/plain" in request.headers.get("accept", ""):
+    accepted = request.headers.get("accept", "")
+    if "text/html" in accepted:
+        policy = {"Content-Security-Policy": PAGE_POLICY}
+        return FileResponse(folder / REPORT_PAGE, media_type="text/html", headers=policy)
+    if "text/plain" in accepted:
         return FileResponse(folder / REPORT_TEXT, media_type="text/plain")
     return FileResponse(folder / REPORT_JSON, media_type="application/json")

@@ -28,7 +28,7 @@ _NO_LEASE = {"lease_owner": null(), "lease_until": null()}
 
 
 def add(tx: Connection, values: Json) -> JobRecord:
-    statement = insert(jobs).values(**values, status="queued", created_at=now()).returning(jobs)
+    statement = insert(jobs).values(**values, status="queued", warnings=[], created_at=now()).returning(jobs)
     return JobRecord(**tx.execute(statement).mappings().one())
 
 
@@ -45,6 +45,12 @@ def page(tx: Connection, limit: int, after: str | None) -> Page[JobRecord]:
 def count_by_status(tx: Connection) -> dict[str, int]:
     rows = tx.execute(select(jobs.c.status, func.count()).group_by(jobs.c.status)).all()
     return {status: count for status, count in rows}
+
+
+def times_scored(tx: Connection, test_sha256: str) -> int:
+    """How many jobs have measured a model on this very test split."""
+    query = select(func.count()).where(jobs.c.test_sha256 == test_sha256, jobs.c.status == "succeeded")
+    return tx.execute(query).scalar_one()
 
 
 # -- idempotency keys ---------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ class DatasetRecord:
     warnings: list[Json]
     sha256: str
     val_sha256: str
+    test_sha256: str
     created_at: float
 
 
@@ -31,6 +32,7 @@ class JobRecord:
     status: Status
     phase: str | None
     dataset_id: str
+    test_sha256: str
     name: str
     base_model: str
     hyperparameters: Json
@@ -38,6 +40,7 @@ class JobRecord:
     progress: Json
     best: Json | None
     error: Json | None
+    warnings: list[Json]
     model_id: str | None
     attempt: int
     crashes: int

@@ -59,6 +59,7 @@ datasets = Table(
     Column("warnings", JSON, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("val_sha256", String(64), nullable=False),  # which versions of a model may be compared
+    Column("test_sha256", String(64), nullable=False),  # how often a test split has been scored
     Column("created_at", Double, nullable=False),
 )
 
@@ -69,6 +70,7 @@ jobs = Table(
     Column("status", String(16), nullable=False),
     Column("phase", String(16)),
     Column("dataset_id", String(40), nullable=False),  # no foreign key: a job's record outlives its data
+    Column("test_sha256", String(64), nullable=False),
     Column("name", Text, nullable=False),
     Column("base_model", Text, nullable=False),
     Column("hyperparameters", JSON, nullable=False),
@@ -76,6 +78,7 @@ jobs = Table(
     Column("progress", JSON, nullable=False),
     Column("best", JSON),
     Column("error", JSON),
+    Column("warnings", JSON, nullable=False),
     Column("model_id", String(40)),
     Column("attempt", Integer, nullable=False, default=0),  # raised by every claim: the fencing token
     Column("crashes", Integer, nullable=False, default=0),  # attempts that ended without a word
@@ -89,6 +92,7 @@ jobs = Table(
     Column("estimated_finish", Double),
     Index(None, "status", "id"),
     Index(None, "dataset_id"),
+    Index(None, "test_sha256"),
 )
 
 events = Table(

@@ -20,6 +20,7 @@ def add_dataset(database: Database, **values: Any) -> DatasetRecord:
         "warnings": [],
         "sha256": "0" * 64,
         "val_sha256": "1" * 64,
+        "test_sha256": "3" * 64,
     }
     with database.write() as tx:
         return datasets.add(tx, row | values)
@@ -29,6 +30,7 @@ def add_job(database: Database, **values: Any) -> JobRecord:
     row = {
         "id": new_id("job"),
         "dataset_id": "ds_0",
+        "test_sha256": "3" * 64,
         "name": "fruit",
         "base_model": "xlm-roberta-base",
         "hyperparameters": resolve(Hyperparameters(), train_rows=10, base_model="xlm-roberta-base").model_dump(),

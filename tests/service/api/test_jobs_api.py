@@ -18,11 +18,11 @@ from service.store import jobs as job_rows
 
 KEYS = [
     *("id", "status", "phase", "dataset_id", "name", "base_model", "hyperparameters", "progress", "attempt", "best"),
-    *("model_id", "error", "created_at", "started_at", "finished_at", "estimated_finish", "metadata"),
+    *("model_id", "error", "warnings", "created_at", "started_at", "finished_at", "estimated_finish", "metadata"),
 ]
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 NAMES = ("batch_size", "learning_rate", "num_epochs", "warmup_ratio", "weight_decay", "max_length", "max_grad_norm",
-         "optimizer", "rho", "seed")  # fmt: skip
+         "optimizer", "rho", "sam_start", "ema_decay", "class_weight", "seed")  # fmt: skip
 
 
 # -- made ---------------------------------------------------------------------------------------------

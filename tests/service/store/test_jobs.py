@@ -161,3 +161,13 @@ def test_pages_are_newest_first_and_do_not_overlap(database: Database) -> None:
         seen += [job.id for job in page.data]
         after = seen[-1]
     assert seen == ids[::-1]
+
+
+def test_it_is_counted_how_often_a_test_split_was_scored(database: Database) -> None:
+    for status, split in (("succeeded", "a"), ("succeeded", "a"), ("failed", "a"), ("succeeded", "b")):
+        add_job(database, test_sha256=split * 64)
+        held = claim(database)
+        with database.write() as tx:
+            jobs.finish(tx, held, status, {})
+    with database.read() as tx:
+        assert jobs.times_scored(tx, "a" * 64) == 2

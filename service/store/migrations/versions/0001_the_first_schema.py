@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("warnings", sa.JSON(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("val_sha256", sa.String(length=64), nullable=False),
+        sa.Column("test_sha256", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_datasets")),
     )
@@ -39,6 +40,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("phase", sa.String(length=16), nullable=True),
         sa.Column("dataset_id", sa.String(length=40), nullable=False),
+        sa.Column("test_sha256", sa.String(length=64), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("base_model", sa.Text(), nullable=False),
         sa.Column("hyperparameters", sa.JSON(), nullable=False),
@@ -46,6 +48,7 @@ def upgrade() -> None:
         sa.Column("progress", sa.JSON(), nullable=False),
         sa.Column("best", sa.JSON(), nullable=True),
         sa.Column("error", sa.JSON(), nullable=True),
+        sa.Column("warnings", sa.JSON(), nullable=False),
         sa.Column("model_id", sa.String(length=40), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("crashes", sa.Integer(), nullable=False),
@@ -62,6 +65,7 @@ def upgrade() -> None:
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_jobs_dataset_id"), ["dataset_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_jobs_status_id"), ["status", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_jobs_test_sha256"), ["test_sha256"], unique=False)
 
     op.create_table(
         "models",
@@ -104,6 +108,7 @@ def downgrade() -> None:
     op.drop_table("events")
     op.drop_table("models")
     with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_jobs_test_sha256"))
         batch_op.drop_index(batch_op.f("ix_jobs_status_id"))
         batch_op.drop_index(batch_op.f("ix_jobs_dataset_id"))
 
