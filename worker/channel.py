@@ -34,6 +34,8 @@ class Order(BaseModel):
     base_model: str
     hyperparameters: ResolvedHyperparameters
     settings: Settings
+    name: str = ""
+    test_scored_before: int = 0
 
 
 class Supervision(Protocol):

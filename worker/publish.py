@@ -1,62 +1,76 @@
-"""From trained weights to a published version: write, load back as the service will, measure once, publish."""
+"""From trained weights to a published version: calibrate, write, load back as the service will, measure, publish."""
 
-import platform
-from collections.abc import Sequence
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from service.datasets.dataset import Example
-from service.inference.classifier import Classifier
+from service.datasets.dataset import SPLITS, Dataset
+from service.datasets.leakage import leaked_rows
+from service.inference.classifier import Classifier, embed
 from service.inference.device import describe_device
-from service.jobs.report import REPORT_JSON, REPORT_TEXT, Report, Reproduction, Validation
+from service.inference.encoding import TextEncoder
+from service.inference.predictions import read_predictions
+from service.inference.published import save_published
+from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT, Calibration, Report, Selection, Validation
+from service.jobs.report_page import render_page
+from service.models.base_models import BaseCheckpoint
 from service.models.finished import ModelCard, write_card
 from service.store.artifacts import ArtifactStore
 from service.store.ids import new_id
 from service.store.records import Json
 from worker.channel import Order, Supervision
-from worker.evaluation import measure
-from worker.training.model import Network
+from worker.evaluation.calibration import activate, calibration_error, fit_temperature
+from worker.evaluation.comparisons import Comparisons, Measured, compare_with_simple_models
+from worker.evaluation.leaks import measure_without_leaks
+from worker.evaluation.measure import measure
+from worker.evaluation.metrics import Binary, to_matrix
+from worker.evaluation.slices import make_slices
+from worker.evaluation.thresholds import fit_thresholds
+from worker.evaluation.warnings import report_warnings
+from worker.reproduction import reproduction
+from worker.training.model import Network, load_network
+
+CHOSEN_BY = "the lowest validation loss; the test split was measured once, after that choice"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What training leaves behind: the best weights with the whole vocabulary, and how they were found."""
+
+    network: Network
+    base: BaseCheckpoint
+    dataset: Dataset
+    validation: Validation
 
 
 def measure_and_publish(
-    network: Network,
-    test: Sequence[Example],
-    validation: Validation,
-    order: Order,
-    device: torch.device,
-    artifacts: ArtifactStore,
-    channel: Supervision,
+    finished: Finished, order: Order, device: torch.device, artifacts: ArtifactStore, channel: Supervision
 ) -> Json:
     """Publishes model and report; returns what the supervisor writes down, which alone makes the model exist."""
+    truth = {name: to_matrix([row.labels for row in finished.dataset.splits[name]], order.labels) for name in SPLITS}
+    card, temperature = _calibrate(finished, truth["val"], order, device)
     staged = artifacts.stage()
     try:
-        _write_model(network, order, staged)
+        _write_model(finished.network, card, staged)
         classifier = Classifier.load(staged, device)  # what is measured is what will be served
-        result, text = measure(classifier, test, order.settings.max_batch_tokens)
+        report, text = _make_report(finished, classifier, temperature, truth, order)
         channel.send("phase", phase="publishing")
-        report = Report(
-            job_id=order.job_id,
-            model_id=new_id("mdl"),
-            dataset_id=order.dataset_id,
-            task=order.task,
-            labels=order.labels,
-            test=result,
-            validation=validation,
-            reproduction=_reproduction(order, device),
-        )
         with artifacts.writing("reports", report.model_id) as folder:
             (folder / REPORT_JSON).write_text(report.model_dump_json(), encoding="utf-8")
             (folder / REPORT_TEXT).write_text(text, encoding="utf-8")
+            (folder / REPORT_PAGE).write_text(render_page(report, job_name=order.name), encoding="utf-8")
         manifest = artifacts.publish(staged, "models", report.model_id)
     finally:
         artifacts.discard(staged)
     return {
         "model_id": report.model_id,
         "manifest_sha256": manifest,
-        "best": validation.best,
+        "best": report.validation.best,
         "metrics": _metrics(report),
+        "warnings": [warning.model_dump() for warning in report.warnings],
     }
 
 
@@ -68,27 +82,92 @@ def make_card(order: Order) -> ModelCard:
         base_model=order.base_model,
         job_id=order.job_id,
         dataset_sha256=order.dataset_sha256,
+        thresholds=[0.5] * len(order.labels) if order.task == "deciding" else [],
     )
 
 
-def _write_model(network: Network, order: Order, folder: Path) -> None:
+def _calibrate(finished: Finished, truth: Binary, order: Order, device: torch.device) -> tuple[ModelCard, float]:
+    """Makes the temperature part of the weights and the thresholds part of the card; both come from validation."""
+    card, model = make_card(order), finished.network.model
+    encoder = TextEncoder(finished.network.text_tokenizer, card.max_length, model.config.pad_token_id)
+    rows = encoder.encode([row.text for row in finished.dataset.splits["val"]])
+    logits = Classifier(model, encoder, card, device).logits(rows, order.settings.max_batch_tokens)
+    temperature = fit_temperature(logits, truth, order.task)
+    model.divide_logits(temperature)
+    if order.task == "choosing":
+        return card, temperature
+    thresholds = fit_thresholds(activate(logits / temperature, order.task), truth)
+    return replace(card, thresholds=[round(float(threshold), 4) for threshold in thresholds]), temperature
+
+
+def _write_model(network: Network, card: ModelCard, folder: Path) -> None:
     """A normal `transformers` folder, with our card beside it."""
-    network.model.save_pretrained(folder)
-    network.tokenizer.model_max_length = order.hyperparameters.max_length
+    save_published(network.model, card.labels, card.task, folder)
+    network.tokenizer.model_max_length = card.max_length
     network.tokenizer.save_pretrained(folder)
-    write_card(make_card(order), folder)
+    write_card(card, folder)
 
 
-def _reproduction(order: Order, device: torch.device) -> Reproduction:
-    packages = ("classiglot", "torch", "transformers", "tokenizers", "scikit-learn", "numpy")
-    return Reproduction(
-        dataset_sha256=order.dataset_sha256,
-        base_model=order.base_model,
-        hyperparameters=order.hyperparameters.model_dump(),
-        seed=order.hyperparameters.seed,
-        device=describe_device(device),
-        versions={name: version(name) for name in packages} | {"python": platform.python_version()},
+def _make_report(
+    finished: Finished, classifier: Classifier, temperature: float, truth: dict[str, Binary], order: Order
+) -> tuple[Report, str]:
+    """The report, and scikit-learn's as text."""
+    test, card = finished.dataset.splits["test"], classifier.card
+    rows = classifier.encoder.encode([row.text for row in test])
+    logits = classifier.logits(rows, order.settings.max_batch_tokens)
+    scores = activate(logits, order.task)
+    predictions = read_predictions(scores.astype(np.float32), rows, card)
+    result, text = measure(test, rows, scores, predictions, order.labels, order.task)
+    predicted = to_matrix([prediction.labels for prediction in predictions], order.labels)
+    beside = _compare(finished, truth, predicted, order, classifier.device)
+    calibration = Calibration(
+        temperature=temperature,
+        before=calibration_error(activate(logits * temperature, order.task), truth["test"], order.task),
+        after=calibration_error(scores, truth["test"], order.task),
     )
+    report = Report(
+        job_id=order.job_id,
+        model_id=new_id("mdl"),
+        dataset_id=order.dataset_id,
+        task=order.task,
+        labels=order.labels,
+        warnings=report_warnings(result, beside.baselines),
+        test=result,
+        baselines=beside.baselines,
+        calibration=calibration,
+        thresholds=dict(zip(card.labels, card.thresholds, strict=True)) if order.task == "deciding" else None,
+        slices=make_slices(test, truth["test"], predicted),
+        transfer=beside.transfer,
+        without_leaks=measure_without_leaks(leaked_rows(finished.dataset), truth["test"], predicted),
+        suspects=beside.suspects,
+        selection=Selection(chosen_by=CHOSEN_BY, test_scored_before=order.test_scored_before),
+        validation=finished.validation,
+        reproduction=reproduction(order, describe_device(classifier.device)),
+    )
+    return report, text
+
+
+def _compare(
+    finished: Finished, truth: dict[str, Binary], predicted: Binary, order: Order, device: torch.device
+) -> Comparisons:
+    """With a fresh copy of the base model: the trained one has left its features behind."""
+    network = load_network(finished.base, len(order.labels))
+    splits = {
+        name: Measured(
+            finished.dataset.splits[name], _frozen_features(network, finished, name, order, device), truth[name]
+        )
+        for name in SPLITS
+    }
+    return compare_with_simple_models(splits, predicted, order.labels, order.task)
+
+
+def _frozen_features(
+    network: Network, finished: Finished, split: str, order: Order, device: torch.device
+) -> NDArray[np.float32]:
+    pad_id = network.model.config.pad_token_id
+    encoder = TextEncoder(network.text_tokenizer, order.hyperparameters.max_length, pad_id)
+    rows = encoder.encode([row.text for row in finished.dataset.splits[split]])
+    return embed(network.model, encoder, rows, device, order.settings.max_batch_tokens)
 
 
 def _metrics(report: Report) -> Json:
@@ -99,5 +178,6 @@ def _metrics(report: Report) -> Json:
         "test_accuracy": test.accuracy,
         "test_macro_f1": test.macro_f1,
         "test_micro_f1": test.micro_f1,
+        "test_ece": report.calibration.after.ece,
         "test_rows": test.rows,
     }

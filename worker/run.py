@@ -6,13 +6,14 @@ import sys
 import time
 import traceback
 
+import numpy as np
 import torch
 
-from service.datasets.dataset import Dataset, Example
+from service.datasets.dataset import Dataset
 from service.datasets.files import read_dataset
 from service.errors import ClassiglotError, TrainingFailed
 from service.inference.architectures import quieten
-from service.inference.classifier import Classifier
+from service.inference.classifier import Classifier, embed
 from service.inference.device import describe_device, pick_device, use_threads
 from service.inference.encoding import TextEncoder
 from service.inference.predictions import Encoding
@@ -23,12 +24,15 @@ from service.processes import die_with_parent
 from service.store.artifacts import ArtifactStore
 from service.store.records import Json
 from worker.channel import Channel, Order, Supervision
-from worker.evaluation import to_matrix, validate
-from worker.publish import make_card, measure_and_publish
+from worker.evaluation.metrics import Binary, to_matrix
+from worker.evaluation.validation import validate
+from worker.publish import Finished, make_card, measure_and_publish
+from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow
 from worker.training.checkpoint import Checkpoints
 from worker.training.loop import Plan, Progress, Trainer
-from worker.training.model import Network, load_network, make_optimizer
+from worker.training.model import Network, load_network, make_loss, make_optimizer
+from worker.training.probe import fit_probe
 from worker.training.randomness import seed_everything
 from worker.training.vocabulary import Vocabulary, grow_back, shrink
 
@@ -51,23 +55,26 @@ def run(order: Order, channel: Supervision) -> None:
     base = locate(order.base_model, order.settings)
     order = _fit_length(order, base, channel)
     seed_everything(order.hyperparameters.seed)
-    network = load_network(base, order.labels, order.task)
+    network = load_network(base, len(order.labels))
     encoder, splits, vocabulary = _encode(network, dataset, order)
-    trainer = _make_trainer(network, encoder, splits["train"], dataset, order, device)
+    truth = {name: to_matrix([row.labels for row in dataset.splits[name]], order.labels) for name in splits}
+    trainer = _make_trainer(network, encoder, splits["train"], truth["train"], order, device)
     checkpoints = Checkpoints(artifacts, order.job_id, order.attempt, _fingerprint(order))
-    progress = checkpoints.resume(trainer.model, trainer.optimizer)
+    progress = checkpoints.resume(trainer)
     if progress.step:
         channel.send("note", message=f"resumed after step {progress.step} of {trainer.plan.total_steps}")
+    else:
+        _start_head(trainer, splits["train"], truth["train"], order)
     channel.send("note", message=f"training on {describe_device(device)}, ready in {time.monotonic() - began:.1f} s")
 
     channel.send("phase", phase="training")
-    _train(trainer, progress, checkpoints, splits["val"], dataset, order, channel)
-    best = checkpoints.load_best(trainer.model, progress)
+    _train(trainer, progress, checkpoints, splits["val"], truth["val"], order, channel)
+    best = checkpoints.load_best(trainer, progress)
 
     channel.send("phase", phase="evaluating")
-    grow_back(trainer.model, vocabulary)
-    validation = Validation(best=best, history=progress.history)
-    published = measure_and_publish(network, dataset.splits["test"], validation, order, device, artifacts, channel)
+    grow_back(trainer.model.encoder, vocabulary)
+    finished = Finished(network, base, dataset, Validation(best=best, history=progress.history))
+    published = measure_and_publish(finished, order, device, artifacts, channel)
     channel.send("succeeded", **published)
 
 
@@ -93,33 +100,43 @@ def _encode(
     encoder = TextEncoder(network.text_tokenizer, order.hyperparameters.max_length, pad_id)
     splits = {name: encoder.encode([row.text for row in dataset.splits[name]]) for name in ("train", "val")}
     used = {token for rows in splits.values() for row in rows for token in row.ids}
-    vocabulary = shrink(network.model, used)
+    vocabulary = shrink(network.model.encoder, used)
     short = TextEncoder(network.text_tokenizer, order.hyperparameters.max_length, pad_id, vocabulary.row_of_id)
     return short, splits, vocabulary
 
 
 def _make_trainer(
-    network: Network, encoder: TextEncoder, rows: list[Encoding], dataset: Dataset, order: Order, device: torch.device
+    network: Network, encoder: TextEncoder, rows: list[Encoding], truth: Binary, order: Order, device: torch.device
 ) -> Trainer:
-    targets = _targets(dataset.splits["train"], order)
+    targets: list[int | list[float]]
+    targets = (truth.argmax(axis=1) if order.task == "choosing" else truth.astype(float)).tolist()
     hyperparameters = order.hyperparameters
     training_rows = [TrainingRow(row, target) for row, target in zip(rows, targets, strict=True)]
     batches = Batches(training_rows, hyperparameters.batch_size, hyperparameters.seed)
-    network.model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides the method's type
+    network.model.to(device)
+    optimizer = make_optimizer(network.model, hyperparameters)
     return Trainer(
         model=network.model,
-        optimizer=make_optimizer(network.model, hyperparameters),
+        optimizer=optimizer,
+        average=WeightAverage(optimizer.parameters, hyperparameters.ema_decay),
         encoder=encoder,
         batches=batches,
         plan=Plan(hyperparameters, batches.steps_per_epoch),
         task=order.task,
+        loss=make_loss(truth, order.task, hyperparameters.class_weight).to(device),
         device=device,
     )
 
 
-def _targets(rows: list[Example], order: Order) -> list[int | list[float]]:
-    matrix = to_matrix([row.labels for row in rows], order.labels)
-    return list((matrix.argmax(axis=1) if order.task == "choosing" else matrix.astype(float)).tolist())
+def _start_head(trainer: Trainer, rows: list[Encoding], truth: Binary, order: Order) -> None:
+    """Linear probing before fine-tuning: see worker.training.probe."""
+    features = embed(trainer.model, trainer.encoder, rows, trainer.device, order.settings.max_batch_tokens)
+    if not np.isfinite(features).all():
+        raise TrainingFailed(
+            f"{order.base_model} gives numbers that are not finite; fetch its checkpoint again", code="non_finite_loss"
+        )
+    fit_probe(features, truth, order.task).into(trainer.model)
+    trainer.average.restart()
 
 
 def _train(
@@ -127,13 +144,12 @@ def _train(
     progress: Progress,
     checkpoints: Checkpoints,
     val_rows: list[Encoding],
-    dataset: Dataset,
+    truth: Binary,
     order: Order,
     channel: Supervision,
 ) -> None:
     """Runs the loop, and tells of each second and each epoch."""
     card = make_card(order)
-    truth = to_matrix([row.labels for row in dataset.splits["val"]], order.labels)
     clock = _Clock(progress.step, trainer.plan)
 
     def validate_now() -> dict[str, float]:
@@ -144,12 +160,12 @@ def _train(
         if clock.due(progress.step):
             channel.send("progress", **clock.tell(progress.step), loss=loss)
         if channel.stop_asked.is_set() and progress.step < trainer.plan.total_steps:
-            checkpoints.save(trainer.model, trainer.optimizer, progress)
+            checkpoints.save(trainer, progress)
             raise Stopped
 
     def on_epoch(progress: Progress) -> None:
         channel.send("epoch", **progress.history[-1])
-        checkpoints.save(trainer.model, trainer.optimizer, progress)
+        checkpoints.save(trainer, progress)
 
     trainer.fit(progress, validate_now, on_step, on_epoch)
 

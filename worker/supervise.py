@@ -72,10 +72,11 @@ class Attempt:
         """From the first event to a final state, or back to the queue. Raises: LeaseLost."""
         try:
             dataset = self._find_dataset()
+            order = self._order(dataset)
         except NotFound as error:
             self._finish("failed", error.message, error={"code": error.code, "message": error.message})
             return
-        process = TrainingProcess(self._order(dataset))
+        process = TrainingProcess(order)
         self.log.info("run_started", pid=process.pid)
         try:
             self._note(f"attempt {self.job.attempt} started")
@@ -91,6 +92,8 @@ class Attempt:
         return dataset
 
     def _order(self, dataset: DatasetRecord) -> Order:
+        with self.database.read() as tx:
+            scored = job_rows.times_scored(tx, dataset.test_sha256)
         return Order(
             job_id=self.job.id,
             attempt=self.job.attempt,
@@ -101,6 +104,8 @@ class Attempt:
             base_model=self.job.base_model,
             hyperparameters=ResolvedHyperparameters(**self.job.hyperparameters),
             settings=self.settings,
+            name=self.job.name,
+            test_scored_before=scored,
         )
 
     def _watch(self, process: TrainingProcess, dataset: DatasetRecord) -> None:
@@ -212,7 +217,10 @@ class Attempt:
             record = model_rows.add(tx, model)
             message = f"published {record.name} version {record.version}"
             event_rows.append(tx, self.claim, message, data={"model_id": record.id})
-            job_rows.finish(tx, self.claim, "succeeded", {"model_id": record.id, "best": best, "error": None})
+            for warning in content["warnings"]:
+                event_rows.append(tx, self.claim, warning["message"], level="warning", data=warning)
+            values = {"model_id": record.id, "best": best, "error": None, "warnings": content["warnings"]}
+            job_rows.finish(tx, self.claim, "succeeded", values)
         self._over("succeeded")
 
     def _finish(self, status: str, message: str, error: Json | None = None) -> None:

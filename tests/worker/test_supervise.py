@@ -94,6 +94,7 @@ def test_a_job_runs_to_its_model_and_leaves_no_process_or_checkpoint(settings: S
     assert (model.name, model.version, model.job_id, model.labels) == ("fruit", 1, job.id, dataset.labels)
     assert done.best is not None
     assert model.val_loss == done.best["val_loss"]
+    assert "few_test_rows" in [warning["code"] for warning in done.warnings]  # the toy set is small, and that is said
     assert done.progress == {"epoch": 3, "num_epochs": 3, "step": 15, "total_steps": 15}
     ArtifactStore(settings.artifacts_dir).open("models", model.id)
     kinds = [event.type for event in events_of(sqlite, job.id)]

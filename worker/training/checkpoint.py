@@ -1,24 +1,26 @@
-"""The whole state of a run on disk: weights, moments, random state, history. Resumed, it ends bit for bit alike on
-the processor it was written on. Safetensors and JSON only, so reading one cannot run code."""
+"""The whole state of a run on disk: weights, their average, moments, random state, history. Resumed, it ends bit for
+bit alike on the processor it was written on. Safetensors and JSON only, so reading one cannot run code."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from service.errors import ClassiglotError
 from service.logs import get_logger
 from service.store.artifacts import ArtifactStore
-from worker.training.loop import Progress
+from worker.training.loop import Progress, Trainer
 from worker.training.randomness import RandomState, random_state, restore_random_state
 from worker.training.sam import SAM
 
 log = get_logger(__name__)
-_WEIGHTS, _STATE, _PROGRESS = "weights.safetensors", "state.safetensors", "progress.json"
+_WEIGHTS, _AVERAGE, _STATE = "weights.safetensors", "average.safetensors", "state.safetensors"
+_PROGRESS = "progress.json"
 KEEP = 2
 
 
@@ -29,43 +31,45 @@ class Checkpoints:
         """`fingerprint` stands for everything the run was asked for; a checkpoint of another run is not taken up."""
         self._artifacts, self._job_id, self._attempt, self._fingerprint = artifacts, job_id, attempt, fingerprint
 
-    def save(self, model: nn.Module, optimizer: SAM, progress: Progress) -> None:
+    def save(self, trainer: Trainer, progress: Progress) -> None:
         """Writes the state after `progress.step` steps, then drops older ones but for the best epoch's."""
         name = f"{self._job_id}/{progress.step:09d}-{self._attempt}"
         if self._artifacts.path("checkpoints", name).exists():
             return  # stopped right after an epoch's own checkpoint
         with self._artifacts.writing("checkpoints", name) as folder:
-            save_file(_weights(model), folder / _WEIGHTS)
-            save_file(_moments(optimizer) | _prefixed("random", random_state()), folder / _STATE)
+            save_file(_numbered(trainer.average.parameters), folder / _WEIGHTS)
+            save_file(_numbered(trainer.average.tensors), folder / _AVERAGE)
+            save_file(_moments(trainer.optimizer) | _prefixed("random", random_state()), folder / _STATE)
             content = {"fingerprint": self._fingerprint, **asdict(progress)}
             (folder / _PROGRESS).write_text(json.dumps(content), encoding="utf-8")
         self._drop_older(progress)
 
-    def resume(self, model: nn.Module, optimizer: SAM) -> Progress:
-        """Puts the newest readable checkpoint into model, optimizer and generators; a fresh start where none is."""
+    def resume(self, trainer: Trainer) -> Progress:
+        """Puts the newest readable checkpoint into the trainer and the generators; a fresh start where none is."""
         for name in reversed(self._names()):
             try:
-                folder = self._artifacts.open("checkpoints", f"{self._job_id}/{name}")
-                return self._load(folder, model, optimizer)
+                return self._load(self._artifacts.open("checkpoints", f"{self._job_id}/{name}"), trainer)
             except (ClassiglotError, ValueError) as error:
                 log.warning("checkpoint_skipped", checkpoint=name, error=str(error))
         return Progress()
 
-    def load_best(self, model: nn.Module, progress: Progress) -> dict[str, Any]:
-        """Puts the weights of the epoch with the lowest validation loss into the model; returns its history entry."""
+    def load_best(self, trainer: Trainer, progress: Progress) -> dict[str, Any]:
+        """Puts the averaged weights of the epoch with the lowest validation loss into the model; returns its history
+        entry."""
         best = best_epoch(progress)
         name = next(name for name in reversed(self._names()) if int(name.split("-")[0]) == best["step"])
         folder = self._artifacts.open("checkpoints", f"{self._job_id}/{name}")
-        model.load_state_dict(load_file(folder / _WEIGHTS))
+        _fill(trainer.average.parameters, load_file(folder / _AVERAGE))
         return best
 
-    def _load(self, folder: Path, model: nn.Module, optimizer: SAM) -> Progress:
+    def _load(self, folder: Path, trainer: Trainer) -> Progress:
         content = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
         if content.pop("fingerprint") != self._fingerprint:
             raise ValueError("it belongs to a run with other settings or data")
         state = load_file(folder / _STATE)
-        model.load_state_dict(load_file(folder / _WEIGHTS))
-        _restore_moments(optimizer, state)
+        _fill(trainer.average.parameters, load_file(folder / _WEIGHTS))
+        _fill(trainer.average.tensors, load_file(folder / _AVERAGE))
+        _restore_moments(trainer.optimizer, state)
         restore_random_state(
             {name.removeprefix("random."): t for name, t in state.items() if name.startswith("random.")}
         )
@@ -88,8 +92,15 @@ def best_epoch(progress: Progress) -> dict[str, Any]:
     return min(progress.history, key=lambda entry: float(entry["val_loss"]))
 
 
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+def _numbered(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {str(number): tensor.detach().cpu().contiguous().clone() for number, tensor in enumerate(tensors)}
+
+
+@torch.no_grad()
+def _fill(tensors: Sequence[Tensor], values: dict[str, Tensor]) -> None:
+    """The inverse of `_numbered`, into tensors that are there already."""
+    for number, tensor in enumerate(tensors):
+        tensor.copy_(values[str(number)])
 
 
 def _prefixed(prefix: str, tensors: RandomState) -> dict[str, Tensor]:

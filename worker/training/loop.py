@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 
 from service.errors import TrainingFailed
 from service.inference.device import autocast
 from service.inference.encoding import TextEncoder
+from service.inference.network import TextClassifier
 from service.jobs.spec import ResolvedHyperparameters
 from service.store.records import Task
+from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow
-from worker.training.model import loss_function, make_targets
+from worker.training.model import make_targets
 from worker.training.randomness import random_state, same_dropout
 from worker.training.sam import SAM
 from worker.training.schedule import learning_rate
@@ -31,6 +32,11 @@ class Plan:
     @property
     def total_steps(self) -> int:
         return self.steps_per_epoch * self.hyperparameters.num_epochs
+
+    @property
+    def first_climb(self) -> int:
+        """The step from which SAM climbs; before it the base optimizer is alone."""
+        return math.ceil(self.hyperparameters.sam_start * self.total_steps)
 
     def learning_rate(self, step: int) -> float:
         warmup = math.ceil(self.hyperparameters.warmup_ratio * self.total_steps)
@@ -49,19 +55,21 @@ class Progress:
 
 class Validate(Protocol):
     def __call__(self) -> dict[str, float]:
-        """At least `val_loss` and `val_macro_f1` of the model as it is now."""
+        """At least `val_loss` and `val_macro_f1` of the model as it is now: the averaged weights are in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
     """The parts of one run, put together by `worker.run`."""
 
-    model: PreTrainedModel
+    model: TextClassifier
     optimizer: SAM
+    average: WeightAverage
     encoder: TextEncoder
     batches: Batches
     plan: Plan
     task: Task
+    loss: nn.Module
     device: torch.device
 
     def fit(
@@ -78,10 +86,12 @@ class Trainer:
         """
         while progress.step < self.plan.total_steps:
             loss = self.step(progress.step)
+            self.average.update(progress.step)
             progress.step += 1
             progress.losses += loss
             if progress.step % self.plan.steps_per_epoch == 0:
-                progress.history.append(self._close_epoch(progress) | validate())
+                with self.average.in_place():
+                    progress.history.append(self._close_epoch(progress) | validate())
                 progress.losses = 0.0
                 on_epoch(progress)
             on_step(progress, loss)
@@ -93,7 +103,7 @@ class Trainer:
         self._set_learning_rate(self.plan.learning_rate(step))
         draws = random_state()
         loss = self._gradients(batch, step)  # ∇L(w)
-        if self.optimizer.rho > 0:
+        if self.optimizer.rho > 0 and step >= self.plan.first_climb:
             self.optimizer.climb()  # to w + ε(w)
             with same_dropout(draws):
                 self._gradients(batch, step)  # ∇L(w + ε(w))
@@ -109,8 +119,8 @@ class Trainer:
         inputs = self.encoder.pad([row.encoding for row in batch], self.device)
         targets = make_targets([row.target for row in batch], self.task, self.device)
         with autocast(self.device):
-            logits: Tensor = self.model(**inputs).logits
-        loss = loss_function(self.task)(logits.float(), targets)
+            logits: Tensor = self.model(**inputs)
+        loss = self.loss(logits.float(), targets)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise _diverged(f"the loss became {value}", step)

@@ -3,25 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.optim import AdamW
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from service.errors import BaseModelUnavailable
-from service.inference.architectures import load_classifier
-from service.jobs.spec import ResolvedHyperparameters
+from service.inference.architectures import load_encoder
+from service.inference.network import TextClassifier
+from service.jobs.spec import ClassWeight, ResolvedHyperparameters
 from service.models.base_models import BaseCheckpoint
 from service.store.records import Task
 from worker.training.sam import SAM
 
-_PROBLEM_TYPE = {"choosing": "single_label_classification", "deciding": "multi_label_classification"}
+HEAVIEST = 20.0  # a label's positives count at most so many times: more lets single rows tear at the weights
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    model: PreTrainedModel
+    model: TextClassifier
     tokenizer: PreTrainedTokenizerFast
 
     @property
@@ -29,24 +33,16 @@ class Network:
         return self.tokenizer.backend_tokenizer
 
 
-def load_network(base: BaseCheckpoint, labels: Sequence[str], task: Task) -> Network:
-    """The base model with a new head for these labels. Raises: BaseModelUnavailable."""
+def load_network(base: BaseCheckpoint, num_labels: int) -> Network:
+    """The base model under a head of zeros. Raises: BaseModelUnavailable."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
-        model = load_classifier(
-            base.folder,
-            base.model_type,
-            new_head=True,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={label: index for index, label in enumerate(labels)},
-            problem_type=_PROBLEM_TYPE[task],
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        encoder = load_encoder(base.folder, base.model_type)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise BaseModelUnavailable(f"the checkpoint of {base.name} cannot be loaded: {error}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise BaseModelUnavailable(f"the checkpoint of {base.name} has no fast tokenizer; add its tokenizer.json")
-    return Network(model, tokenizer)
+    return Network(TextClassifier(encoder, num_labels), tokenizer)
 
 
 def make_optimizer(model: nn.Module, hyperparameters: ResolvedHyperparameters) -> SAM:
@@ -65,10 +61,21 @@ def make_optimizer(model: nn.Module, hyperparameters: ResolvedHyperparameters) -
     return SAM([*decayed, *plain], base, hyperparameters.rho, adaptive=hyperparameters.optimizer == "asam")
 
 
-def loss_function(task: Task) -> nn.Module:
+def make_loss(truth: NDArray[np.int64], task: Task, class_weight: ClassWeight) -> nn.Module:
     """Over float32 logits of shape (rows, labels): softmax cross-entropy for choosing (targets: int64 of shape
-    (rows,)), mean binary cross-entropy for deciding (targets: float32 of shape (rows, labels))."""
-    return nn.CrossEntropyLoss() if task == "choosing" else nn.BCEWithLogitsLoss()
+    (rows,)), mean binary cross-entropy for deciding (targets: float32 of shape (rows, labels)).
+
+    Args:
+        truth: 0/1 of shape (training rows, labels), by which labels are weighted when `class_weight` is "balanced":
+            as in scikit-learn, a label counts by the inverse of its share of the rows.
+    """
+    counts = torch.from_numpy(truth.sum(axis=0)).float().clamp(min=1)
+    rows, labels = truth.shape
+    if task == "choosing":
+        weight = rows / (labels * counts)
+        return nn.CrossEntropyLoss(weight=weight if class_weight == "balanced" else None)
+    positive = ((rows - counts) / counts).clamp(min=1 / HEAVIEST, max=HEAVIEST)
+    return nn.BCEWithLogitsLoss(pos_weight=positive if class_weight == "balanced" else None)
 
 
 def make_targets(targets: Sequence[int | list[float]], task: Task, device: torch.device) -> Tensor:

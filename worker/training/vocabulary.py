@@ -22,33 +22,33 @@ class Vocabulary:
     full: Tensor
 
 
-def shrink(model: PreTrainedModel, used: Iterable[int]) -> Vocabulary:
+def shrink(encoder: PreTrainedModel, used: Iterable[int]) -> Vocabulary:
     """Replaces the word embeddings by those of the ids in `used`. Ids up to the padding id stay where they are,
     because RoBERTa counts positions by it. Any other id now means the unknown row 0: encode before, not after."""
-    embeddings = _embeddings(model)
+    embeddings = _embeddings(encoder)
     full = embeddings.weight.detach()
     first = range((embeddings.padding_idx or 0) + 1)
     kept = torch.tensor(sorted({*used, *first}))
     row_of_id = torch.zeros(len(full), dtype=torch.long)
     row_of_id[kept] = torch.arange(len(kept))
-    _put(model, full[kept].clone())
+    _put(encoder, full[kept].clone())
     return Vocabulary(kept, row_of_id, full)
 
 
-def grow_back(model: PreTrainedModel, vocabulary: Vocabulary) -> None:
-    """Writes the trained rows into the full table and gives it back to the model."""
-    trained = _embeddings(model).weight.detach()
+def grow_back(encoder: PreTrainedModel, vocabulary: Vocabulary) -> None:
+    """Writes the trained rows into the full table and gives it back to the encoder."""
+    trained = _embeddings(encoder).weight.detach()
     full = vocabulary.full.clone()
     full[vocabulary.kept] = trained.to(full.device)
-    _put(model, full)
+    _put(encoder, full)
 
 
-def _embeddings(model: PreTrainedModel) -> nn.Embedding:
-    embeddings = model.get_input_embeddings()
+def _embeddings(encoder: PreTrainedModel) -> nn.Embedding:
+    embeddings = encoder.get_input_embeddings()
     assert isinstance(embeddings, nn.Embedding)
     return embeddings
 
 
-def _put(model: PreTrainedModel, weight: Tensor) -> None:
-    table = nn.Embedding(weight.shape[0], weight.shape[1], padding_idx=_embeddings(model).padding_idx, _weight=weight)
-    model.set_input_embeddings(table)
+def _put(encoder: PreTrainedModel, weight: Tensor) -> None:
+    table = nn.Embedding(weight.shape[0], weight.shape[1], padding_idx=_embeddings(encoder).padding_idx, _weight=weight)
+    encoder.set_input_embeddings(table)

@@ -12,6 +12,7 @@ from service.inference.device import autocast, has_bfloat16, pick_device
 from service.inference.encoding import TextEncoder
 from service.jobs.spec import Hyperparameters, resolve
 from service.models.base_models import describe_checkpoint
+from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow
 from worker.training.loop import Plan, Trainer
 from worker.training.model import load_network, make_optimizer
@@ -21,9 +22,9 @@ TEXTS = ["the red apple", "a small dog runs", "it will rain", "the ripe pear is 
 
 
 def make_trainer(folder: Path, **asked: float | str) -> Trainer:
-    network = load_network(
-        describe_checkpoint("roberta-base", build_tiny_checkpoint("roberta-base", folder)), ["a", "b"], "choosing"
-    )
+    network = load_network(describe_checkpoint("roberta-base", build_tiny_checkpoint("roberta-base", folder)), 2)
+    torch.manual_seed(0)
+    torch.nn.init.normal_(network.model.head.weight, std=0.1)
     assert network.model.config.hidden_dropout_prob > 0
     encoder = TextEncoder(network.text_tokenizer, 32, network.model.config.pad_token_id)
     rows = [TrainingRow(row, number % 2) for number, row in enumerate(encoder.encode(TEXTS))]
@@ -31,13 +32,15 @@ def make_trainer(folder: Path, **asked: float | str) -> Trainer:
     batches = Batches(rows, 4, seed=0)
     plan = Plan(hyperparameters, batches.steps_per_epoch)
     optimizer = make_optimizer(network.model, hyperparameters)
-    return Trainer(network.model, optimizer, encoder, batches, plan, "choosing", torch.device("cpu"))
+    loss = torch.nn.CrossEntropyLoss()
+    average = WeightAverage(optimizer.parameters, 0.9)
+    return Trainer(network.model, optimizer, average, encoder, batches, plan, "choosing", loss, torch.device("cpu"))
 
 
 def logits_of_step(trainer: Trainer, step: int) -> list[Tensor]:
     """The logits of each forward pass of one step."""
     seen: list[Tensor] = []
-    hook = trainer.model.register_forward_hook(lambda _m, _i, output: seen.append(output.logits.detach().clone()))
+    hook = trainer.model.register_forward_hook(lambda _m, _i, output: seen.append(output.detach().clone()))
     trainer.step(step)
     hook.remove()
     return seen

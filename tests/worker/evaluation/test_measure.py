@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, hamming_loss
+
+from service.datasets.dataset import Example
+from service.inference.predictions import Encoding, read_predictions
+from service.jobs.report import TestResult as Result
+from service.models.finished import ModelCard
+from service.store.records import Task
+from worker.evaluation.measure import measure
+
+LABELS = ["a", "b", "c"]
+
+
+def measured(task: Task, scores: list[list[float]], truth: list[tuple[str, ...]]) -> tuple[Result, str]:
+    card = ModelCard(task, LABELS, 64, "x", "j", "s", [0.5] * 3 if task == "deciding" else [])
+    rows = [Encoding([0, 5, 2], truncated=number == 0) for number in range(len(truth))]
+    matrix = np.array(scores)
+    predictions = read_predictions(matrix.astype(np.float32), rows, card)
+    examples = [Example(f"text {number}", labels) for number, labels in enumerate(truth)]
+    return measure(examples, rows, matrix, predictions, LABELS, task)
+
+
+def test_choosing() -> None:
+    scores = [[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.9, 0.05, 0.05], [0.1, 0.7, 0.2]]
+    result, text = measured("choosing", scores, [("a",), ("a",), ("b",), ("b",)])
+    assert result.accuracy == 0.5
+    assert result.loss == pytest.approx(-np.log([0.8, 0.3, 0.05, 0.7]).mean())
+    assert result.confusion_matrix is not None
+    assert result.confusion_matrix.counts == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+    assert [(mistake.row, mistake.predicted_labels) for mistake in result.misclassified] == [(2, ["a"]), (1, ["b"])]
+    assert result.truncated_rows == 1
+    assert result.per_label["a"].recall.value == 0.5
+    assert (result.per_label["c"].support, result.per_label["c"].recall.support) == (0, 0)
+    assert (result.label_counts, result.hamming_loss, result.samples_f1) == (None, None, None)
+    assert result.intervals.keys() == {"accuracy", "macro_f1", "micro_f1", "loss"}
+    assert "macro avg" in text
+
+
+def test_deciding() -> None:
+    scores = [[0.8, 0.6, 0.1], [0.3, 0.6, 0.1], [0.2, 0.1, 0.3], [0.1, 0.7, 0.9]]
+    truth: list[tuple[str, ...]] = [("a",), ("b",), (), ("b", "c")]
+    result, _ = measured("deciding", scores, truth)
+    y_true = [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 1, 1]]
+    y_pred = [[1, 1, 0], [0, 1, 0], [0, 0, 0], [0, 1, 1]]
+    assert result.accuracy == 0.75
+    assert result.hamming_loss == hamming_loss(y_true, y_pred)
+    assert result.samples_f1 == pytest.approx(f1_score(y_true, y_pred, average="samples", zero_division=1))
+    assert result.intervals["samples_f1"].value == pytest.approx(result.samples_f1)
+    assert result.intervals["hamming_loss"].value == pytest.approx(result.hamming_loss)
+    assert result.label_counts is not None
+    assert result.label_counts["b"].false_positives == 1
+    assert result.confusion_matrix is None
+
+
+def test_every_interval_holds_its_figure() -> None:
+    generator = np.random.default_rng(0)
+    scores = generator.dirichlet(np.ones(3), size=80)
+    result, _ = measured("choosing", scores.tolist(), [(LABELS[n],) for n in generator.integers(0, 3, 80)])
+    for name, interval in result.intervals.items():
+        assert interval.value == pytest.approx(getattr(result, name))
+        assert interval.low < interval.value < interval.high
+        assert interval.support == 80
+    for own in result.per_label.values():
+        assert own.f1.low <= own.f1.value <= own.f1.high

@@ -1,0 +1,47 @@
+from collections.abc import Sequence
+
+import numpy as np
+
+from service.datasets.dataset import Example
+from worker.evaluation.slices import LEAST_ROWS, groups_of, make_slices, slice_columns
+
+
+def rows_with(**columns: Sequence[object]) -> list[Example]:
+    count = len(next(iter(columns.values())))
+    return [Example("x", ("a",), {name: values[n] for name, values in columns.items()}) for n in range(count)]  # type: ignore[misc]
+
+
+def test_columns_that_make_groups_are_used_language_first_and_others_are_not() -> None:
+    rows = rows_with(age=["old", "young"] * 50, language=["de", "en"] * 50, number=list(range(100)), always=["x"] * 100)
+    assert slice_columns(rows) == ["language", "age"]
+
+
+def test_rows_without_a_value_are_in_no_group() -> None:
+    groups = groups_of(rows_with(source=["a", None, "", "b", "a"]), "source")
+    assert {value: own.tolist() for value, own in groups.items()} == {"a": [0, 4], "b": [3]}
+
+
+def test_a_group_that_the_model_fails_on_shows() -> None:
+    truth = np.tile(np.eye(2, dtype=np.int64), (50, 1))
+    predicted = truth.copy()
+    predicted[60:] = truth[60:, ::-1]  # all wrong
+    found = make_slices(rows_with(language=["de"] * 60 + ["sw"] * 40), truth, predicted)
+    assert [(part.value, part.rows, part.accuracy.value, part.macro_f1.value) for part in found] == [
+        ("de", 60, 1.0, 1.0),
+        ("sw", 40, 0.0, 0.0),
+    ]
+    assert found[0].accuracy.low < 1
+
+
+def test_a_group_of_a_handful_is_left_out() -> None:
+    truth = np.tile(np.eye(2, dtype=np.int64), (10, 1))
+    few = LEAST_ROWS - 1
+    found = make_slices(rows_with(language=["de"] * (20 - few) + ["sw"] * few), truth, truth)
+    assert [part.value for part in found] == ["de"]
+
+
+def test_labels_that_a_group_does_not_have_do_not_count_against_it() -> None:
+    truth = np.zeros((20, 3), dtype=np.int64)
+    truth[:, 0] = 1
+    (first, second) = make_slices(rows_with(kind=["p", "q"] * 10), truth, truth)
+    assert (first.macro_f1.value, second.macro_f1.value) == (1.0, 1.0)

@@ -1,0 +1,83 @@
+"""What a user could have instead for next to nothing, on the very same rows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline, make_union
+
+from service.jobs.report import Baseline
+from service.store.records import Task
+from worker.evaluation.calibration import activate
+from worker.evaluation.intervals import Bootstrap, macro_f1_draws, wilson
+from worker.evaluation.metrics import Binary, Floats, decide, macro_f1, right_rows
+from worker.evaluation.thresholds import fit_thresholds
+from worker.training.probe import fit_probe
+
+FOLDS = 5
+
+
+def majority(truth_train: Binary, rows: int, task: Task) -> Binary:
+    """Choosing: always the commonest label. Deciding: each label as most of train has it."""
+    if task == "choosing":
+        return np.tile(decide(truth_train.mean(axis=0, keepdims=True), task), (rows, 1))
+    return np.tile((truth_train.mean(axis=0) >= 0.5).astype(np.int64), (rows, 1))
+
+
+def tfidf(train: Sequence[str], truth_train: Binary, texts: Sequence[str], task: Task) -> Floats:
+    """Probabilities for `texts` by words and characters weighted by TF-IDF and logistic regression."""
+    vectors = make_union(
+        TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b"),
+        TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5)),
+    )
+    regression = LogisticRegression(C=10, class_weight="balanced", max_iter=1_000)
+    model = make_pipeline(vectors, regression if task == "choosing" else OneVsRestClassifier(regression))
+    model.fit(train, truth_train.argmax(axis=1) if task == "choosing" else truth_train)
+    found = np.asarray(model.predict_proba(texts))
+    if task == "deciding":
+        return found
+    probabilities = np.zeros((len(texts), truth_train.shape[1]))
+    probabilities[:, model.classes_] = found
+    return probabilities
+
+
+def frozen_embeddings(
+    train: NDArray[np.floating], truth_train: Binary, features: NDArray[np.floating], task: Task
+) -> Floats:
+    """Probabilities by logistic regression on what the base model's frozen encoder says of each text."""
+    return activate(fit_probe(train, truth_train, task).logits(features), task)
+
+
+def out_of_fold(features: NDArray[np.floating], truth: Binary, task: Task, seed: int = 0) -> Floats:
+    """`frozen_embeddings` of each row by a probe that never saw it."""
+    probabilities = np.zeros(truth.shape)
+    for rest, held_out in KFold(min(FOLDS, len(truth)), shuffle=True, random_state=seed).split(features):
+        probabilities[held_out] = frozen_embeddings(features[rest], truth[rest], features[held_out], task)
+    return probabilities
+
+
+def decide_like_the_model(probabilities: Floats, validation: Floats, truth_validation: Binary, task: Task) -> Binary:
+    """With thresholds fitted on validation where the model has them too, so that the comparison is fair."""
+    return decide(probabilities, task, fit_thresholds(validation, truth_validation) if task == "deciding" else 0.5)
+
+
+def compare(name: str, truth: Binary, model: Binary, baseline: Binary) -> Baseline:
+    """The baseline's figures and the model's gain over it, on the same draws of the test rows."""
+    bootstrap = Bootstrap(len(truth))
+    scores = {
+        kind: bootstrap.over(lambda weights, labels=labels: macro_f1_draws(weights, truth, labels))  # type: ignore[misc]
+        for kind, labels in (("model", model), ("baseline", baseline))
+    }
+    value = macro_f1(truth, baseline)
+    gain = bootstrap.interval(macro_f1(truth, model) - value, scores["model"] - scores["baseline"])
+    return Baseline(
+        name=name,  # type: ignore[arg-type]  # pydantic checks that it is one of the three
+        accuracy=wilson(int(right_rows(truth, baseline).sum()), len(truth)),
+        macro_f1=bootstrap.interval(value, scores["baseline"]),
+        gain=gain,
+        beaten=gain.low > 0,
+    )

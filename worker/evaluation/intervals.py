@@ -1,0 +1,80 @@
+"""95 % intervals: Wilson's for shares of rows, the percentile bootstrap over test rows for everything else.
+
+Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference"; Efron 1979, "Bootstrap Methods".
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from service.jobs.report import Interval
+from worker.evaluation.metrics import Binary, Floats
+
+Z = 1.959964  # the normal distribution's 97.5 % quantile
+DRAWS = 1_000
+AT_ONCE = 20_000_000  # weights in memory
+
+
+def wilson(successes: int, rows: int) -> Interval:
+    """A share with Wilson's score interval; of no rows nothing is known."""
+    if rows == 0:
+        return Interval(value=0.0, low=0.0, high=1.0, support=0)
+    share, z2 = successes / rows, Z * Z
+    centre = (share + z2 / (2 * rows)) / (1 + z2 / rows)
+    half = Z / (1 + z2 / rows) * math.sqrt(share * (1 - share) / rows + z2 / (4 * rows * rows))
+    return Interval(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half), support=rows)
+
+
+class Bootstrap:
+    """Draws of `rows` test rows with replacement, the same ones for whatever is compared (paired)."""
+
+    def __init__(self, rows: int, seed: int = 0, draws: int = DRAWS) -> None:
+        self.rows, self._seed, self._draws = rows, seed, draws
+
+    def over(self, figure: Callable[[Floats], Floats]) -> Floats:
+        """`figure` of every draw. It is given weights of shape (some draws, rows), how often each row was drawn, and
+        returns an array whose first axis is those draws."""
+        generator = np.random.default_rng(self._seed)
+        size = max(1, min(self._draws, AT_ONCE // max(1, self.rows)))
+        parts = []
+        for start in range(0, self._draws, size):
+            count = min(size, self._draws - start)
+            weights = generator.multinomial(self.rows, np.full(self.rows, 1 / self.rows), size=count)
+            parts.append(figure(weights.astype(np.float64)))
+        return np.concatenate(parts)
+
+    def interval(self, value: float, draws: Floats) -> Interval:
+        """Percentiles of one figure's draws, shape (draws,); draws that could not be computed are NaN."""
+        known = draws[~np.isnan(draws)]
+        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (value, value)
+        # a figure at the edge of what is possible may lie outside its own percentiles
+        return Interval(value=value, low=min(float(low), value), high=max(float(high), value), support=self.rows)
+
+    def mean(self, values: Floats) -> Interval:
+        """The mean of one value a row, shape (rows,)."""
+        return self.interval(float(values.mean()), self.over(lambda weights: weights @ values / self.rows))
+
+
+def label_f1(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
+    """F1 of each label in each draw, shape (draws, labels); NaN where a draw has no row of the label at all."""
+    hits = weights @ (truth * predicted)
+    return _share(2 * hits, weights @ truth + weights @ predicted)
+
+
+def macro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
+    """Macro-F1 of each draw. Labels that the draw happens to miss are left out of its mean; those that the whole
+    split misses count as 0, as they do in scikit-learn's figure."""
+    scores = label_f1(weights, truth, predicted)
+    scores[:, (truth + predicted).sum(axis=0) == 0] = 0.0
+    known = ~np.isnan(scores)
+    return _share(np.nansum(scores, axis=1), known.sum(axis=1).astype(np.float64))
+
+
+def micro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
+    hits = weights @ (truth * predicted).sum(axis=1)
+    return _share(2 * hits, weights @ (truth.sum(axis=1) + predicted.sum(axis=1)))
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    return np.asarray(np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0))

@@ -1,0 +1,154 @@
+"""The test split, measured once with the classifier that serves."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import (
+    accuracy_score,
+    classification_report,
+    confusion_matrix,
+    f1_score,
+    hamming_loss,
+    multilabel_confusion_matrix,
+)
+
+from service.datasets.dataset import Example
+from service.inference.predictions import Encoding, Prediction
+from service.jobs.report import ConfusionMatrix, Interval, LabelCounts, LabelResult, Misclassified, TestResult
+from service.store.records import Task
+from worker.evaluation.intervals import (
+    Bootstrap,
+    label_f1,
+    macro_f1_draws,
+    micro_f1_draws,
+    wilson,
+)
+from worker.evaluation.metrics import Binary, Floats, macro_f1, right_rows, row_losses, to_matrix
+
+MOST_MISCLASSIFIED = 1_000
+LONGEST_TEXT = 500  # characters
+MOST_SCORES = 10
+
+
+def measure(
+    examples: Sequence[Example],
+    rows: Sequence[Encoding],
+    scores: Floats,
+    predictions: Sequence[Prediction],
+    labels: list[str],
+    task: Task,
+) -> tuple[TestResult, str]:
+    """The test result, and scikit-learn's report as text.
+
+    `scores`: probabilities of shape (examples, labels); `predictions`: what `/predict` says of each example.
+    """
+    truth = to_matrix([example.labels for example in examples], labels)
+    predicted = to_matrix([prediction.labels for prediction in predictions], labels)
+    wrong = np.flatnonzero(~right_rows(truth, predicted)).tolist()
+    deciding = task == "deciding"
+    result = TestResult(
+        rows=len(examples),
+        loss=float(row_losses(scores, truth, task).mean()),
+        accuracy=float(accuracy_score(truth, predicted)),
+        macro_f1=macro_f1(truth, predicted),
+        micro_f1=float(f1_score(truth, predicted, average="micro", zero_division=0)),
+        samples_f1=float(f1_score(truth, predicted, average="samples", zero_division=1)) if deciding else None,
+        hamming_loss=float(hamming_loss(truth, predicted)) if deciding else None,
+        truncated_rows=sum(row.truncated for row in rows),
+        intervals=_intervals(truth, predicted, scores, task),
+        per_label=_per_label(truth, predicted, labels),
+        classification_report=_sklearn_report(truth, predicted, labels, task, as_text=False),
+        confusion_matrix=None if deciding else _confusion(truth, predicted, labels),
+        label_counts=_label_counts(truth, predicted, labels) if deciding else None,
+        misclassified_rows=len(wrong),
+        misclassified=_surest(wrong, examples, predictions),
+    )
+    return result, _sklearn_report(truth, predicted, labels, task, as_text=True)
+
+
+def _intervals(truth: Binary, predicted: Binary, scores: Floats, task: Task) -> dict[str, Interval]:
+    bootstrap = Bootstrap(len(truth))
+    micro = float(f1_score(truth, predicted, average="micro", zero_division=0))
+    found = {
+        "accuracy": wilson(int(right_rows(truth, predicted).sum()), len(truth)),
+        "macro_f1": bootstrap.interval(
+            macro_f1(truth, predicted), bootstrap.over(lambda weights: macro_f1_draws(weights, truth, predicted))
+        ),
+        "micro_f1": bootstrap.interval(
+            micro, bootstrap.over(lambda weights: micro_f1_draws(weights, truth, predicted))
+        ),
+        "loss": bootstrap.mean(row_losses(scores, truth, task)),
+    }
+    if task == "deciding":
+        found["hamming_loss"] = bootstrap.mean((truth != predicted).mean(axis=1))
+        found["samples_f1"] = bootstrap.mean(_f1_of_each_row(truth, predicted))
+    return found
+
+
+def _f1_of_each_row(truth: Binary, predicted: Binary) -> Floats:
+    """Shape (rows,); a row with no label, given none, is right."""
+    hits, either = (truth * predicted).sum(axis=1), truth.sum(axis=1) + predicted.sum(axis=1)
+    return np.asarray(np.divide(2 * hits, either, out=np.ones(len(truth)), where=either > 0))
+
+
+def _per_label(truth: Binary, predicted: Binary, labels: Sequence[str]) -> dict[str, LabelResult]:
+    bootstrap = Bootstrap(len(truth))
+    f1_draws = bootstrap.over(lambda weights: label_f1(weights, truth, predicted))
+    hits, given, own = (truth * predicted).sum(axis=0), predicted.sum(axis=0), truth.sum(axis=0)
+    f1 = f1_score(truth, predicted, average=None, zero_division=0)
+    return {
+        label: LabelResult(
+            support=int(own[n]),
+            precision=wilson(int(hits[n]), int(given[n])),
+            recall=wilson(int(hits[n]), int(own[n])),
+            f1=bootstrap.interval(float(f1[n]), f1_draws[:, n]),
+        )
+        for n, label in enumerate(labels)
+    }
+
+
+def _sklearn_report(truth: Binary, predicted: Binary, labels: list[str], task: Task, *, as_text: bool) -> Any:
+    """A dictionary, or text."""
+    if task == "choosing":
+        truth, predicted = truth.argmax(axis=1), predicted.argmax(axis=1)
+    return classification_report(
+        truth,
+        predicted,
+        labels=range(len(labels)),
+        target_names=labels,
+        zero_division=0,
+        output_dict=not as_text,
+        digits=3,
+    )
+
+
+def _confusion(truth: Binary, predicted: Binary, labels: list[str]) -> ConfusionMatrix:
+    counts = confusion_matrix(truth.argmax(axis=1), predicted.argmax(axis=1), labels=range(len(labels)))
+    return ConfusionMatrix(labels=labels, counts=counts.tolist())
+
+
+def _label_counts(truth: Binary, predicted: Binary, labels: list[str]) -> dict[str, LabelCounts]:
+    tables = multilabel_confusion_matrix(truth, predicted).tolist()
+    return {
+        label: LabelCounts(true_positives=tp, false_positives=fp, false_negatives=fn, true_negatives=tn)
+        for label, ((tn, fp), (fn, tp)) in zip(labels, tables, strict=True)
+    }
+
+
+def _surest(
+    wrong: Sequence[int], examples: Sequence[Example], predictions: Sequence[Prediction]
+) -> list[Misclassified]:
+    """The mistakes with the highest scores first: they tell most about the data and the labels."""
+    ranked = sorted(wrong, key=lambda row: -max(predictions[row].scores.values()))
+    return [
+        Misclassified(
+            row=row,
+            text=examples[row].text[:LONGEST_TEXT],
+            true_labels=list(examples[row].labels),
+            predicted_labels=predictions[row].labels,
+            scores=dict(list(predictions[row].scores.items())[:MOST_SCORES])
+            | {label: predictions[row].scores[label] for label in examples[row].labels},
+        )
+        for row in ranked[:MOST_MISCLASSIFIED]
+    ]

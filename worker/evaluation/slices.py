@@ -1,0 +1,69 @@
+"""The same figures for parts of the test split: by any extra column, language first."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.datasets.dataset import Example
+from service.jobs.report import Slice
+from worker.evaluation.intervals import Bootstrap, macro_f1_draws, wilson
+from worker.evaluation.metrics import Binary, macro_f1, right_rows
+
+MOST_VALUES = 30  # a column with more is a number or a name, not a group
+LEAST_ROWS = 5
+LANGUAGE_COLUMNS = ("language", "lang")
+Rows = NDArray[np.int64]
+
+
+def slice_columns(rows: Sequence[Example]) -> list[str]:
+    """Extra columns that put the rows into two to thirty groups, language first."""
+    names = sorted({name for row in rows for name in row.extra})
+    groups = {name: {str(row.extra.get(name)) for row in rows} for name in names}
+    useful = [name for name in names if 2 <= len(groups[name]) <= MOST_VALUES]
+    return sorted(useful, key=lambda name: name.casefold() not in LANGUAGE_COLUMNS)
+
+
+def groups_of(rows: Sequence[Example], column: str) -> dict[str, Rows]:
+    """value → numbers of the rows that have it, the commonest first; rows without a value are in none."""
+    values = [None if row.extra.get(column) in (None, "") else str(row.extra[column]) for row in rows]
+    counts = Counter(value for value in values if value is not None)
+    return {
+        value: np.array([number for number, own in enumerate(values) if own == value])
+        for value, _ in counts.most_common()
+    }
+
+
+def make_slices(rows: Sequence[Example], truth: Binary, predicted: Binary) -> list[Slice]:
+    """Every group of at least five rows. Macro-F1 is over the labels that occur in it."""
+    return [
+        _slice(column, value, truth[own], predicted[own])
+        for column in slice_columns(rows)
+        for value, own in groups_of(rows, column).items()
+        if len(own) >= LEAST_ROWS
+    ]
+
+
+def present_macro_f1(truth: Binary, predicted: Binary) -> float:
+    """Macro-F1 over the labels that occur in these rows."""
+    present = _present(truth)
+    return macro_f1(truth[:, present], predicted[:, present])
+
+
+def _slice(column: str, value: str, truth: Binary, predicted: Binary) -> Slice:
+    present = _present(truth)
+    bootstrap = Bootstrap(len(truth))
+    draws = bootstrap.over(lambda weights: macro_f1_draws(weights, truth[:, present], predicted[:, present]))
+    return Slice(
+        column=column,
+        value=value[:200],
+        rows=len(truth),
+        accuracy=wilson(int(right_rows(truth, predicted).sum()), len(truth)),
+        macro_f1=bootstrap.interval(present_macro_f1(truth, predicted), draws),
+    )
+
+
+def _present(truth: Binary) -> NDArray[np.bool_]:
+    present = np.asarray(truth.any(axis=0))
+    return present if present.any() else np.ones_like(present)

@@ -1,0 +1,43 @@
+"""What a reader of the figures must not overlook."""
+
+from collections.abc import Sequence
+
+from service.jobs.report import Baseline, ReportWarning, TestResult
+
+FEW_TEST_ROWS = 100
+NAMES = {
+    "majority": "always giving the commonest label",
+    "tfidf_logistic_regression": "TF-IDF with logistic regression",
+    "frozen_embeddings_logistic_regression": "logistic regression on the frozen base model",
+}
+
+
+def report_warnings(test: TestResult, baselines: Sequence[Baseline]) -> list[ReportWarning]:
+    """In the order of how much they matter."""
+    found = [_not_beaten(baseline, test) for baseline in baselines if not baseline.beaten]
+    if test.rows < FEW_TEST_ROWS:
+        message = (
+            f"only {test.rows} test texts: read the intervals, not the figures; label more texts for the test split"
+        )
+        found.append(ReportWarning(code="few_test_rows", message=message))
+    if unseen := [label for label, own in test.per_label.items() if own.support == 0]:
+        listed = ", ".join(map(repr, unseen[:10])) + (", …" if len(unseen) > 10 else "")
+        message = f"the test split has no example of {listed}, so nothing is known of them; add some"
+        found.append(ReportWarning(code="labels_not_tested", message=message))
+    return found
+
+
+def _not_beaten(baseline: Baseline, test: TestResult) -> ReportWarning:
+    gain = baseline.gain
+    if gain.value <= 0:
+        words = f"is no better than {NAMES[baseline.name]}"
+    else:
+        words = f"is not surely better than {NAMES[baseline.name]}"
+    figures = (
+        f"macro-F1 {test.macro_f1:.3f} against {baseline.macro_f1.value:.3f}, "
+        f"95 % interval of the gain {gain.low:+.3f} to {gain.high:+.3f}"
+    )
+    return ReportWarning(
+        code="baseline_not_beaten",
+        message=f"on {test.rows} test texts the model {words} ({figures}); label more texts, or use the simpler one",
+    )

@@ -1,0 +1,49 @@
+"""A running average of the weights: steadier than any single step's, and so is what validation says of it.
+
+Polyak and Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging"; exponential form as in Tarvainen
+and Valpola 2017, "Mean Teachers Are Better Role Models".
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """`decay` 0: the weights themselves. Its state is `tensors`, in the order of the parameters."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], decay: float) -> None:
+        self.parameters = list(parameters)
+        self.decay = decay
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets the past: the average is the weights as they are."""
+        self.tensors = [parameter.detach().clone() for parameter in self.parameters]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """After optimizer step `step`, counted from 0. Early on the start weighs less than the decay would have it."""
+        decay = min(self.decay, (step + 1) / (step + 10))
+        torch._foreach_lerp_(self.tensors, [*map(torch.Tensor.detach, self.parameters)], 1 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The average in the parameters for the block; then what was there before, exactly."""
+        own = [parameter.detach().clone() for parameter in self.parameters]
+        self._put(self.tensors)
+        try:
+            yield
+        finally:
+            self._put(own)
+
+    def settle(self) -> None:
+        """The average becomes the weights."""
+        self._put(self.tensors)
+
+    @torch.no_grad()
+    def _put(self, tensors: Sequence[Tensor]) -> None:
+        for parameter, tensor in zip(self.parameters, tensors, strict=True):
+            parameter.copy_(tensor)

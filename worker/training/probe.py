@@ -1,0 +1,79 @@
+"""The head before the rest: logistic regression on the frozen features (linear probing, then fine-tuning).
+
+Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution": from a random
+head the first steps pull the encoder about; from a fitted one they do not have to.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from service.inference.network import TextClassifier
+from service.store.records import Task
+
+# Features have variance 1 in each row whatever the encoder, so one inverse strength of regularisation fits all.
+C = 0.03
+MAX_ITERATIONS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class LinearProbe:
+    """`weight` float64 of shape (labels, features), `bias` of shape (labels,)."""
+
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
+
+    def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Shape (rows, labels)."""
+        return np.asarray(features @ self.weight.T + self.bias)
+
+    def into(self, network: TextClassifier) -> None:
+        """Makes it the network's head."""
+        with torch.no_grad():
+            network.head.weight.copy_(torch.from_numpy(self.weight))
+            network.head.bias.copy_(torch.from_numpy(self.bias))
+
+
+def fit_probe(features: NDArray[np.floating], truth: NDArray[np.int64], task: Task) -> LinearProbe:
+    """From features of shape (rows, features) and 0/1 labels of shape (rows, labels).
+
+    Classes are weighted to count alike: with few rows, rare labels would else not be seen at all.
+    """
+    if task == "deciding":
+        parts = [_fit_label(features, truth[:, label]) for label in range(truth.shape[1])]
+        return LinearProbe(np.stack([weight for weight, _ in parts]), np.array([bias for _, bias in parts]))
+    classes = truth.argmax(axis=1)
+    known = np.unique(classes)
+    weight, bias = np.zeros((truth.shape[1], features.shape[1])), np.full(truth.shape[1], _log_odds(0, len(truth)))
+    if len(known) == 1:  # a fold or a slice may hold a single class
+        bias[known[0]] = 0.0
+        return LinearProbe(weight, bias)
+    model = _regression().fit(features, classes)
+    if len(known) == 2:  # scikit-learn has one row of weights for two classes
+        weight[known], bias[known] = (
+            np.vstack([-model.coef_, model.coef_]) / 2,
+            np.r_[-model.intercept_, model.intercept_] / 2,
+        )
+    else:
+        weight[known], bias[known] = model.coef_, model.intercept_
+    return LinearProbe(weight, bias)
+
+
+def _fit_label(features: NDArray[np.floating], truth: NDArray[np.int64]) -> tuple[NDArray[np.float64], float]:
+    positives = int(truth.sum())
+    if positives in (0, len(truth)):
+        return np.zeros(features.shape[1]), _log_odds(positives, len(truth))
+    model = _regression().fit(features, truth)
+    return model.coef_[0], float(model.intercept_[0])
+
+
+def _regression() -> LogisticRegression:
+    return LogisticRegression(C=C, class_weight="balanced", max_iter=MAX_ITERATIONS)
+
+
+def _log_odds(positives: int, rows: int) -> float:
+    """Of a label that is always or never there, with half a row of doubt."""
+    return float(np.log((positives + 0.5) / (rows - positives + 0.5)))
