@@ -51,7 +51,7 @@ ROOMS = {
     "alembic": ["service.store"],
     "torch": ["service.inference", "worker.training", "worker.run", "worker.publish"],
     "transformers": ["service.inference", "worker.training"],
-    "sklearn": ["worker.evaluation"],
+    "sklearn": ["worker.evaluation", "worker.training.probe", "service.datasets.near_duplicates"],
     "huggingface_hub": ["service.models", "service.fetch"],
 }
 
