@@ -33,7 +33,7 @@ from worker.evaluation.warnings import report_warnings
 from worker.reproduction import reproduction
 from worker.training.model import Network, load_network
 
-CHOSEN_BY = "the lowest validation loss; the test split was measured once, after that choice"
+CHOSEN_BY = "the lowest validation loss"
 
 
 @dataclass(frozen=True, slots=True)

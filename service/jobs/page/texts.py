@@ -38,8 +38,8 @@ def suspects(report: Report) -> Markup:
         return section("suspects", title, paragraph("None stood out."))
     shown = found[:MOST_SHOWN]
     words = (
-        f"{counted(len(found), 'training text')} in all; {_shown(len(shown), len(found))}. A simple classifier that "
-        "had not seen them finds their label unlikely. They may be mislabelled, or merely hard: a person has to look."
+        f"The {counted(len(shown), 'training text')} whose label a simple classifier, which had not seen them, "
+        "contradicts most. They may be mislabelled, or merely hard: a person has to look."
     )
     return section(
         "suspects",
