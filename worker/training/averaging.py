@@ -39,10 +39,6 @@ class WeightAverage:
         finally:
             self._put(own)
 
-    def settle(self) -> None:
-        """The average becomes the weights."""
-        self._put(self.tensors)
-
     @torch.no_grad()
     def _put(self, tensors: Sequence[Tensor]) -> None:
         for parameter, tensor in zip(self.parameters, tensors, strict=True):

@@ -28,7 +28,7 @@ def make_trainer(folder: Path, **asked: float | str) -> Trainer:
     assert network.model.config.hidden_dropout_prob > 0
     encoder = TextEncoder(network.text_tokenizer, 32, network.model.config.pad_token_id)
     rows = [TrainingRow(row, number % 2) for number, row in enumerate(encoder.encode(TEXTS))]
-    hyperparameters = resolve(Hyperparameters(**asked), train_rows=4, base_model="roberta-base")  # type: ignore[arg-type]
+    hyperparameters = resolve(Hyperparameters(**({"sam_start": 0.0} | asked)), train_rows=4, base_model="roberta-base")  # type: ignore[arg-type]
     batches = Batches(rows, 4, seed=0)
     plan = Plan(hyperparameters, batches.steps_per_epoch)
     optimizer = make_optimizer(network.model, hyperparameters)
@@ -52,6 +52,12 @@ def test_both_passes_of_sam_see_one_network(tmp_path: Path) -> None:
     assert torch.equal(at_w, at_top)
     again, _ = logits_of_step(trainer, 0)  # dropout is on: another step draws other masks
     assert not torch.allclose(at_w, again, atol=1e-3)
+
+
+def test_before_its_start_sam_is_its_base_optimizer_and_afterwards_it_climbs(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, num_epochs=8, sam_start=0.5)
+    assert (trainer.plan.total_steps, trainer.plan.first_climb) == (8, 4)
+    assert [len(logits_of_step(trainer, step)) for step in range(8)] == [1, 1, 1, 1, 2, 2, 2, 2]
 
 
 def test_with_a_radius_the_second_pass_is_somewhere_else(tmp_path: Path) -> None:
