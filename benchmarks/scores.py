@@ -26,9 +26,9 @@ def macro_f1(truth: Binary, predicted: Binary) -> float:
 def decide(probabilities: Probabilities, task: str, threshold: float) -> Binary:
     """The most probable label for choosing; every label from the threshold on for deciding."""
     if task == "deciding":
-        return (probabilities >= threshold).astype(np.int64)
-    chosen = probabilities.argmax(axis=1)
-    return (chosen[:, None] == np.arange(probabilities.shape[1])).astype(np.int64)
+        return np.asarray(probabilities >= threshold, dtype=np.int64)
+    top = probabilities.argmax(axis=1)[:, None]
+    return np.asarray(top == np.arange(probabilities.shape[1]), dtype=np.int64)
 
 
 def best_threshold(probabilities: Probabilities, truth: Binary) -> float:
