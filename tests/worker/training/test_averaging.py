@@ -49,8 +49,10 @@ def test_it_steps_in_for_a_while_and_the_weights_come_back_exactly_even_after_an
     average = WeightAverage(own, decay=0.9)
     put(own, 1 / 3)
     before = own[0].detach().clone()
-    with pytest.raises(KeyError), average.in_place():
+    with average.in_place():
         assert own[0].tolist() == [1.0] * 3
+    assert torch.equal(own[0], before)
+    with pytest.raises(KeyError), average.in_place():
         raise KeyError
     assert torch.equal(own[0], before)
 

@@ -1,0 +1,89 @@
+"""One run: a set, a size, a seed and a method in; one line of results out."""
+
+import json
+import os
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from benchmarks.product import BenchmarkFailed, hyperparameters_of, running_product, train_and_predict
+from benchmarks.scores import best_threshold, decide, score, to_matrix
+from benchmarks.sets import TextSet, draw, read_set
+from benchmarks.table import Line
+from service.models.bundled import MULTILINGUAL_SMALL, bundled_checkpoint
+
+PEERS = ("majority", "tfidf", "frozen", "trainer", "setfit")
+PRODUCT = ("classiglot", "classiglot-asam", "classiglot-adamw", "classiglot-adamw-equal-time")
+ROOT = Path(__file__).parent.parent
+
+
+class Bench:
+    """What runs share: a product and a checkpoint, made when the first run needs them. Use as a context manager."""
+
+    def __init__(self, data: Path, peers_python: Path | None, test_rows: int, threads: int) -> None:
+        self._data, self._peers_python = data, peers_python
+        self._test_rows, self._threads = test_rows, threads
+        self._open = ExitStack()
+        self._client: httpx.Client | None = None
+        self._read_set = cache(read_set)
+
+    def __enter__(self) -> "Bench":
+        self._cache = Path(self._open.enter_context(tempfile.TemporaryDirectory()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def run(self, name: str, size: int, seed: int, method: str) -> Line:
+        """Raises: BenchmarkFailed."""
+        contest = draw(self._read_set(self._data / name), size, seed, self._test_rows)
+        result = self._product(contest, method) if method in PRODUCT else self._peer(contest, seed, method)
+        rows = {split: len(getattr(contest, split).texts) for split in ("train", "val", "test")}
+        about = {"set": name, "task": contest.task, "size": size, "seed": seed, "method": method}
+        return about | result | {"rows": rows, "test_rows_asked": self._test_rows, "threads": self._threads}
+
+    def _product(self, contest: TextSet, method: str) -> dict[str, Any]:
+        if self._client is None:
+            self._client = self._open.enter_context(running_product(self._threads))
+        served = train_and_predict(self._client, contest, hyperparameters_of(method, len(contest.train.texts)))
+        truth = to_matrix(contest.test.labels, contest.labels)
+        scores = score(served.probabilities, served.predicted, truth, contest.task)
+        more = {"reported_macro_f1": round(served.reported, 5), "hyperparameters": served.hyperparameters}
+        return scores | {"seconds": round(served.seconds, 2)} | more
+
+    def _peer(self, contest: TextSet, seed: int, method: str) -> dict[str, Any]:
+        """Its threshold for deciding is the one that validation texts like best."""
+        answer = self._ask_peer(contest.as_json() | {"method": method, "seed": seed})
+        val, test = np.array(answer["val"]), np.array(answer["test"])
+        labels, threshold = contest.labels, 0.0
+        if contest.task == "deciding":
+            threshold = best_threshold(val, to_matrix(contest.val.labels, labels))
+        scores = score(
+            test, decide(test, contest.task, threshold), to_matrix(contest.test.labels, labels), contest.task
+        )
+        return scores | {"seconds": round(answer["seconds"], 2)}
+
+    def _ask_peer(self, request: dict[str, Any]) -> Any:
+        if self._peers_python is None:
+            raise BenchmarkFailed("this method needs --peers-python")
+        checkpoint = bundled_checkpoint(MULTILINGUAL_SMALL, self._cache)
+        threads = {f"{library}_NUM_THREADS": str(self._threads) for library in ("OMP", "MKL", "OPENBLAS")}
+        offline = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false"}
+        done = subprocess.run(
+            [self._peers_python, "-m", "benchmarks.peers"],
+            input=json.dumps(request | {"checkpoint": str(checkpoint)}),
+            capture_output=True,
+            encoding="utf-8",
+            cwd=ROOT,
+            env=os.environ | threads | offline,
+            check=False,
+        )
+        if done.returncode:
+            raise BenchmarkFailed(done.stderr[-2000:])
+        return json.loads(done.stdout)
