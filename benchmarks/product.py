@@ -70,13 +70,13 @@ def _wait_until_ready(client: httpx.Client) -> None:
 
 
 def hyperparameters_of(method: str, train_rows: int) -> dict[str, Any]:
-    """What a method asks for: `classiglot` nothing, `classiglot-adamw` that optimizer, and with `-equal-time` twice
-    the epochs that the default recipe makes of so many rows: a step of SAM costs two of AdamW."""
+    """What a method asks for: `classiglot` nothing, `classiglot-adamw` that optimizer, and with `-equal-time` as
+    many more epochs as the default recipe's climbs cost: a step of SAM costs two of AdamW."""
     words = method.removeprefix("classiglot").removeprefix("-")
     asked: dict[str, Any] = {"optimizer": words.removesuffix("-equal-time")} if words else {}
     if words.endswith("-equal-time"):
         default = resolve(Hyperparameters(), train_rows=train_rows, base_model=MULTILINGUAL_SMALL)
-        asked["num_epochs"] = 2 * default.num_epochs
+        asked["num_epochs"] = round(default.num_epochs * (2 - default.sam_start))
     return asked
 
 
