@@ -87,4 +87,4 @@ def test_what_each_variant_of_the_product_asks_for() -> None:
     assert hyperparameters_of("classiglot", 200) == {}
     assert hyperparameters_of("classiglot-asam", 200) == {"optimizer": "asam"}
     longer = hyperparameters_of("classiglot-adamw-equal-time", 200)
-    assert longer == {"optimizer": "adamw", "num_epochs": 20}  # the default has 16, and climbs in a quarter of them
+    assert longer == {"optimizer": "adamw", "num_epochs": 12}  # the default has 10, and climbs in a quarter of them

@@ -62,7 +62,7 @@ def resolve(asked: Hyperparameters, *, train_rows: int, base_model: str) -> Reso
     defaults = {
         "batch_size": 16,
         "learning_rate": 1e-4 if base_model.startswith("bundled/") else 3e-5,  # small models take larger steps
-        "num_epochs": min(16, max(4, math.ceil(5000 / train_rows))),
+        "num_epochs": min(20, max(5, math.ceil(2000 / train_rows))),
         "warmup_ratio": 0.1,
         "weight_decay": 0.01,
         "max_length": 512,

@@ -152,7 +152,7 @@ def test_the_best_epoch_is_kept_not_the_last(settings: Settings, sqlite: Databas
     val = read_dataset(stored, dataset.task, dataset.labels).splits["val"]
     scores = classifier.score(classifier.encoder.encode([row.text for row in val]), 4096)
     served = row_losses(scores, to_matrix([row.labels for row in val], dataset.labels), "choosing").mean()
-    assert served == pytest.approx(best["val_loss"], rel=1e-4)
+    assert served == pytest.approx(best["val_loss"], rel=2e-2)  # validated in bfloat16 where the processor has it
 
 
 def published_weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -29,6 +29,14 @@ def test_a_step_has_the_same_rows_whenever_it_is_asked_for() -> None:
     assert one.at(11) == other.at(11)
 
 
+def test_texts_of_like_length_share_a_batch_and_short_ones_do_not_come_first() -> None:
+    rows = [TrainingRow(Encoding([5] * length, False), length) for length in range(1, 129)]
+    batches = Batches(rows, 16, seed=0)
+    lengths = [sorted(targets(batches, step)) for step in range(batches.steps_per_epoch)]
+    assert all(own[-1] - own[0] == 15 for own in lengths)
+    assert lengths != sorted(lengths)
+
+
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     first = targets(make(50, 50), 0)
     assert first != targets(make(50, 50), 1)
