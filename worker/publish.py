@@ -11,7 +11,6 @@ from service.datasets.dataset import SPLITS, Dataset
 from service.datasets.leakage import leaked_rows
 from service.inference.classifier import Classifier, embed
 from service.inference.device import describe_device
-from service.inference.encoding import TextEncoder
 from service.inference.predictions import read_predictions
 from service.inference.published import save_published
 from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT, Calibration, Report, Selection, Validation
@@ -89,7 +88,7 @@ def make_card(order: Order) -> ModelCard:
 def _calibrate(finished: Finished, truth: Binary, order: Order, device: torch.device) -> tuple[ModelCard, float]:
     """Makes the temperature part of the weights and the thresholds part of the card; both come from validation."""
     card, model = make_card(order), finished.network.model
-    encoder = TextEncoder(finished.network.text_tokenizer, card.max_length, model.config.pad_token_id)
+    encoder = finished.network.encoder(card.max_length)
     rows = encoder.encode([row.text for row in finished.dataset.splits["val"]])
     logits = Classifier(model, encoder, card, device).logits(rows, order.settings.max_batch_tokens)
     temperature = fit_temperature(logits, truth, order.task)
@@ -164,8 +163,7 @@ def _compare(
 def _frozen_features(
     network: Network, finished: Finished, split: str, order: Order, device: torch.device
 ) -> NDArray[np.float32]:
-    pad_id = network.model.config.pad_token_id
-    encoder = TextEncoder(network.text_tokenizer, order.hyperparameters.max_length, pad_id)
+    encoder = network.encoder(order.hyperparameters.max_length)
     rows = encoder.encode([row.text for row in finished.dataset.splits[split]])
     return embed(network.model, encoder, rows, device, order.settings.max_batch_tokens)
 

@@ -96,13 +96,11 @@ def _encode(
     network: Network, dataset: Dataset, order: Order
 ) -> tuple[TextEncoder, dict[str, list[Encoding]], Vocabulary]:
     """Token ids of train and validation texts, and the model cut to the embeddings that occur in them."""
-    pad_id = network.model.config.pad_token_id
-    encoder = TextEncoder(network.text_tokenizer, order.hyperparameters.max_length, pad_id)
+    encoder = network.encoder(order.hyperparameters.max_length)
     splits = {name: encoder.encode([row.text for row in dataset.splits[name]]) for name in ("train", "val")}
     used = {token for rows in splits.values() for row in rows for token in row.ids}
     vocabulary = shrink(network.model.encoder, used)
-    short = TextEncoder(network.text_tokenizer, order.hyperparameters.max_length, pad_id, vocabulary.row_of_id)
-    return short, splits, vocabulary
+    return network.encoder(order.hyperparameters.max_length, vocabulary.row_of_id), splits, vocabulary
 
 
 def _make_trainer(

@@ -193,7 +193,7 @@ class Attempt:
             job_rows.report(tx, self.claim, {"best": best})
             message = f"epoch {content['epoch']}: validation loss {content['val_loss']:.4f}"
             event_rows.append(tx, self.claim, message, kind="metrics", data=content)
-        self.job = _with_best(self.job, best)
+        self.job = dataclasses.replace(self.job, best=best)
 
     # -- how it ends ----------------------------------------------------------------------------------
 
@@ -256,8 +256,3 @@ class Attempt:
 def _best(epoch: Json) -> Json:
     """What a job's row keeps of its best epoch."""
     return {name: epoch[name] for name in ("epoch", "val_loss", "val_macro_f1")}
-
-
-def _with_best(job: JobRecord, best: Json) -> JobRecord:
-
-    return dataclasses.replace(job, best=best)

@@ -12,7 +12,6 @@ from parts.rows import add_model
 from parts.tiny_models import build_tiny_checkpoint
 from parts.toy_text import sentences
 from service.inference.classifier import embed
-from service.inference.encoding import TextEncoder
 from service.inference.published import save_published
 from service.models.base_models import BaseCheckpoint
 from service.models.finished import ModelCard, write_card
@@ -61,7 +60,7 @@ def write_model(folder: Path, card: ModelCard, seed: int = 0) -> None:
 
 def _spread_out(network: Network) -> None:
     """Gives the head weights by which usual sentences get different labels, with scores far from even."""
-    encoder = TextEncoder(network.text_tokenizer, 64, network.model.config.pad_token_id)
+    encoder = network.encoder(64)
     usual = embed(network.model, encoder, encoder.encode(sentences("english")[:50]), torch.device("cpu"), 4096)
     with torch.no_grad():
         network.model.head.weight.normal_(std=0.4)

@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline, make_union
 from service.jobs.report import Baseline
 from service.store.records import Task
 from worker.evaluation.calibration import activate
-from worker.evaluation.intervals import Bootstrap, macro_f1_draws, wilson
-from worker.evaluation.metrics import Binary, Floats, decide, macro_f1, right_rows
+from worker.evaluation.intervals import Bootstrap, accuracy_interval, macro_f1_draws
+from worker.evaluation.metrics import Binary, Floats, decide, macro_f1
 from worker.evaluation.thresholds import fit_thresholds
 from worker.training.probe import fit_probe
 
@@ -76,7 +76,7 @@ def compare(name: str, truth: Binary, model: Binary, baseline: Binary) -> Baseli
     gain = bootstrap.interval(macro_f1(truth, model) - value, scores["model"] - scores["baseline"])
     return Baseline(
         name=name,  # type: ignore[arg-type]  # pydantic checks that it is one of the three
-        accuracy=wilson(int(right_rows(truth, baseline).sum()), len(truth)),
+        accuracy=accuracy_interval(truth, baseline),
         macro_f1=bootstrap.interval(value, scores["baseline"]),
         gain=gain,
         beaten=gain.low > 0,

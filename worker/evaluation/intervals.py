@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from service.jobs.report import Interval
-from worker.evaluation.metrics import Binary, Floats
+from worker.evaluation.metrics import Binary, Floats, macro_f1, right_rows
 
 Z = 1.959964  # the normal distribution's 97.5 % quantile
 DRAWS = 1_000
@@ -69,6 +69,17 @@ def macro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
     scores[:, (truth + predicted).sum(axis=0) == 0] = 0.0
     known = ~np.isnan(scores)
     return _share(np.nansum(scores, axis=1), known.sum(axis=1).astype(np.float64))
+
+
+def macro_f1_interval(truth: Binary, predicted: Binary) -> Interval:
+    bootstrap = Bootstrap(len(truth))
+    draws = bootstrap.over(lambda weights: macro_f1_draws(weights, truth, predicted))
+    return bootstrap.interval(macro_f1(truth, predicted), draws)
+
+
+def accuracy_interval(truth: Binary, predicted: Binary) -> Interval:
+    """Of the share of rows with all labels right."""
+    return wilson(int(right_rows(truth, predicted).sum()), len(truth))
 
 
 def micro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:

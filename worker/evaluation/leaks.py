@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.jobs.report import WithoutLeaks
-from worker.evaluation.intervals import Bootstrap, macro_f1_draws, wilson
-from worker.evaluation.metrics import Binary, macro_f1, right_rows
+from worker.evaluation.intervals import accuracy_interval, macro_f1_interval
+from worker.evaluation.metrics import Binary
 
 
 def measure_without_leaks(leaked: Sequence[int], truth: Binary, predicted: Binary) -> WithoutLeaks | None:
@@ -15,11 +15,9 @@ def measure_without_leaks(leaked: Sequence[int], truth: Binary, predicted: Binar
     if not leaked or not len(kept):
         return None
     truth, predicted = truth[kept], predicted[kept]
-    bootstrap = Bootstrap(len(kept))
-    draws = bootstrap.over(lambda weights: macro_f1_draws(weights, truth, predicted))
     return WithoutLeaks(
         leaked_rows=len(leaked),
         rows=len(kept),
-        accuracy=wilson(int(right_rows(truth, predicted).sum()), len(kept)),
-        macro_f1=bootstrap.interval(macro_f1(truth, predicted), draws),
+        accuracy=accuracy_interval(truth, predicted),
+        macro_f1=macro_f1_interval(truth, predicted),
     )

@@ -19,8 +19,9 @@ from service.jobs.report import ConfusionMatrix, Interval, LabelCounts, LabelRes
 from service.store.records import Task
 from worker.evaluation.intervals import (
     Bootstrap,
+    accuracy_interval,
     label_f1,
-    macro_f1_draws,
+    macro_f1_interval,
     micro_f1_draws,
     wilson,
 )
@@ -71,10 +72,8 @@ def _intervals(truth: Binary, predicted: Binary, scores: Floats, task: Task) -> 
     bootstrap = Bootstrap(len(truth))
     micro = float(f1_score(truth, predicted, average="micro", zero_division=0))
     found = {
-        "accuracy": wilson(int(right_rows(truth, predicted).sum()), len(truth)),
-        "macro_f1": bootstrap.interval(
-            macro_f1(truth, predicted), bootstrap.over(lambda weights: macro_f1_draws(weights, truth, predicted))
-        ),
+        "accuracy": accuracy_interval(truth, predicted),
+        "macro_f1": macro_f1_interval(truth, predicted),
         "micro_f1": bootstrap.interval(
             micro, bootstrap.over(lambda weights: micro_f1_draws(weights, truth, predicted))
         ),

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from service.datasets.dataset import Example
 from service.jobs.report import Slice
-from worker.evaluation.intervals import Bootstrap, macro_f1_draws, wilson
-from worker.evaluation.metrics import Binary, macro_f1, right_rows
+from worker.evaluation.intervals import accuracy_interval, macro_f1_interval
+from worker.evaluation.metrics import Binary, macro_f1
 
 MOST_VALUES = 30  # a column with more is a number or a name, not a group
 LEAST_ROWS = 5
@@ -53,14 +53,12 @@ def present_macro_f1(truth: Binary, predicted: Binary) -> float:
 
 def _slice(column: str, value: str, truth: Binary, predicted: Binary) -> Slice:
     present = _present(truth)
-    bootstrap = Bootstrap(len(truth))
-    draws = bootstrap.over(lambda weights: macro_f1_draws(weights, truth[:, present], predicted[:, present]))
     return Slice(
         column=column,
         value=value[:200],
         rows=len(truth),
-        accuracy=wilson(int(right_rows(truth, predicted).sum()), len(truth)),
-        macro_f1=bootstrap.interval(present_macro_f1(truth, predicted), draws),
+        accuracy=accuracy_interval(truth, predicted),
+        macro_f1=macro_f1_interval(truth[:, present], predicted[:, present]),
     )
 
 

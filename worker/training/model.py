@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.optim import AdamW
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from service.errors import BaseModelUnavailable
 from service.inference.architectures import load_encoder
+from service.inference.encoding import TextEncoder
 from service.inference.network import TextClassifier
 from service.jobs.spec import ClassWeight, ResolvedHyperparameters
 from service.models.base_models import BaseCheckpoint
@@ -28,9 +28,10 @@ class Network:
     model: TextClassifier
     tokenizer: PreTrainedTokenizerFast
 
-    @property
-    def text_tokenizer(self) -> Tokenizer:
-        return self.tokenizer.backend_tokenizer
+    def encoder(self, max_length: int, row_of_id: Tensor | None = None) -> TextEncoder:
+        """From texts to what the model reads; `row_of_id` where its embedding table was made smaller."""
+        pad_id = self.model.config.pad_token_id
+        return TextEncoder(self.tokenizer.backend_tokenizer, max_length, pad_id, row_of_id)
 
 
 def load_network(base: BaseCheckpoint, num_labels: int) -> Network:

@@ -9,7 +9,6 @@ from torch import Tensor
 from parts.tiny_models import build_tiny_checkpoint
 from service.errors import DeviceMissing
 from service.inference.device import autocast, has_bfloat16, pick_device
-from service.inference.encoding import TextEncoder
 from service.jobs.spec import Hyperparameters, resolve
 from service.models.base_models import describe_checkpoint
 from worker.training.averaging import WeightAverage
@@ -26,7 +25,7 @@ def make_trainer(folder: Path, **asked: float | str) -> Trainer:
     torch.manual_seed(0)
     torch.nn.init.normal_(network.model.head.weight, std=0.1)
     assert network.model.config.hidden_dropout_prob > 0
-    encoder = TextEncoder(network.text_tokenizer, 32, network.model.config.pad_token_id)
+    encoder = network.encoder(32)
     rows = [TrainingRow(row, number % 2) for number, row in enumerate(encoder.encode(TEXTS))]
     hyperparameters = resolve(Hyperparameters(**({"sam_start": 0.0} | asked)), train_rows=4, base_model="roberta-base")  # type: ignore[arg-type]
     batches = Batches(rows, 4, seed=0)

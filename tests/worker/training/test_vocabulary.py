@@ -7,7 +7,6 @@ from transformers import PreTrainedModel
 
 from parts.tiny_models import FAMILIES, build_tiny_checkpoint
 from service.inference.architectures import load_encoder
-from service.inference.encoding import TextEncoder
 from service.models.base_models import describe_checkpoint
 from worker.training.model import load_network
 from worker.training.vocabulary import grow_back, shrink
@@ -32,14 +31,13 @@ def test_the_small_table_gives_the_same_answers_as_the_full_one(family: str, tmp
     model = network.model.eval()
     torch.nn.init.normal_(model.head.weight)
     encoder_model = model.encoder
-    pad = model.config.pad_token_id
-    encoder = TextEncoder(network.text_tokenizer, 64, pad)
+    encoder = network.encoder(64)
     rows = encoder.encode(TEXTS)
     with torch.no_grad():
         full = model(**encoder.pad(rows, torch.device("cpu")))
     before = table(encoder_model)
     vocabulary = shrink(encoder_model, {token for row in rows for token in row.ids})
-    short = TextEncoder(network.text_tokenizer, 64, pad, vocabulary.row_of_id)
+    short = network.encoder(64, vocabulary.row_of_id)
     with torch.no_grad():
         small = model(**short.pad(rows, torch.device("cpu")))
     assert len(table(encoder_model)) < len(before)
