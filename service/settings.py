@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="where models compute; `cuda` refuses to fall back to the processor"
     )
+    engine: Literal["auto", "openvino", "torch"] = Field(
+        default="auto", description="what computes predictions; `auto` is OpenVINO on a processor, torch on a GPU"
+    )
     threads: int | None = Field(
         default=None,
         ge=1,

@@ -51,6 +51,7 @@ ROOMS = {
     "alembic": ["service.store"],
     "torch": ["service.inference", "worker.training", "worker.run", "worker.publish"],
     "transformers": ["service.inference", "worker.training"],
+    "openvino": ["service.inference.engines"],
     "sklearn": ["worker.evaluation", "worker.training.probe", "service.datasets.near_duplicates"],
     "huggingface_hub": ["service.models", "service.fetch"],
 }

@@ -54,7 +54,8 @@ def measure_and_publish(
     staged = artifacts.stage()
     try:
         _write_model(finished.network, card, staged)
-        classifier = Classifier.load(staged, device)  # what is measured is what will be served
+        # what is measured is what will be served
+        classifier = Classifier.load(staged, device, order.settings.engine, order.settings.threads)
         report, text = _make_report(finished, classifier, temperature, truth, order)
         channel.send("phase", phase="publishing")
         with artifacts.writing("reports", report.model_id) as folder:

@@ -28,7 +28,7 @@ class Runtime:
         """
         with self._lock:
             os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read once by OpenMP; see worker.process
-            from service.inference import architectures, device
+            from service.inference import architectures, device, engines  # noqa: F401  (imported for its time)
 
             architectures.quieten()
             device.use_threads(self._settings.threads)
@@ -40,7 +40,8 @@ class Runtime:
         from service.inference.device import pick_device
 
         device = pick_device(self._settings.device)
-        return Classifier.load(self._artifacts.open("models", record.id), device)
+        folder = self._artifacts.open("models", record.id)
+        return Classifier.load(folder, device, self._settings.engine, self._settings.threads)
 
     def device(self) -> str:
         """For people: where answers are computed. Raises: DeviceMissing."""

@@ -71,8 +71,10 @@ def test_the_published_folder_is_a_normal_transformers_checkpoint(
     logits = model(**tokenizer(text, return_tensors="pt")).logits.detach()
     theirs = torch.softmax(logits, -1) if task == "choosing" else torch.sigmoid(logits)
     classifier = Classifier.load(folder, CPU)
-    ours = torch.tensor(classifier.forward(classifier.encoder.encode([text])))
-    assert torch.allclose(ours, theirs, atol=1e-6)
+    row = classifier.encoder.encode([text])
+    assert torch.allclose(torch.tensor(classifier.forward(row)), theirs, atol=0.01)
+    classifier.engine = None  # the network itself, without an engine's rounding
+    assert torch.allclose(torch.tensor(classifier.forward(row)), theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("task", ["choosing", "deciding"])
