@@ -8,10 +8,11 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service.api import datasets, events, jobs, models, predict, problems, system
+from service.api import datasets, events, jobs, models, predict, predict_lines, problems, system
 from service.api.body_limit import BodyLimit
 from service.api.context import Context
 from service.api.observe import Observer
+from service.api.text_lines import MEDIA_TYPES
 from service.inference.batcher import Engine
 from service.inference.runtime import Runtime
 from service.inference.shelf import Shelf
@@ -49,10 +50,12 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
         lifespan=lifespan,
         redoc_url=None,
     )
-    app.add_middleware(BodyLimit, uploads=settings.max_upload_bytes, others=settings.max_request_bytes)
+    app.add_middleware(
+        BodyLimit, uploads=settings.max_upload_bytes, others=settings.max_request_bytes, streamed=MEDIA_TYPES
+    )
     app.add_middleware(Observer)
     problems.install(app)
-    for resource in (datasets, jobs, events, models, predict, system):
+    for resource in (datasets, jobs, events, models, predict_lines, predict, system):
         app.include_router(resource.router)
     return app
 

@@ -1,20 +1,23 @@
 """A limit on request bodies, declared or counted. (Starlette's own answers in plain text, ours in the house's form.)"""
 
+from collections.abc import Container
+
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimit:
-    """Pure ASGI: `uploads` bytes for `POST /datasets`, `others` for every other route."""
+    """Pure ASGI: `uploads` bytes for `POST /datasets` and bodies of the `streamed` types, `others` for all else."""
 
-    def __init__(self, app: ASGIApp, uploads: int, others: int) -> None:
-        self.app, self.uploads, self.others = app, uploads, others
+    def __init__(self, app: ASGIApp, uploads: int, others: int, streamed: Container[str]) -> None:
+        self.app, self.uploads, self.others, self.streamed = app, uploads, others, streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = self.uploads if scope["path"].rstrip("/") == "/datasets" else self.others
+        large = scope["path"].rstrip("/") == "/datasets" or content_type(scope) in self.streamed
+        limit = self.uploads if large else self.others
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         received = int(declared) if declared.isdigit() else 0
         counted = 0
@@ -29,3 +32,9 @@ class BodyLimit:
             return message
 
         await self.app(scope, receive_counted, send)
+
+
+def content_type(scope: Scope) -> str:
+    """Without its parameters, in lower case."""
+    value: bytes = dict(scope["headers"]).get(b"content-type", b"")
+    return value.decode("latin-1").split(";")[0].strip().lower()

@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field, ValidationError, WithJsonSchema, model_va
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
+from service.api.body_limit import content_type
 from service.api.context import Context, In
 from service.api.fields import After, Body, Id, Language, Limit, Name, PageOf, rfc3339
-from service.api.json_route import media_type
 from service.api.problems import responses
 from service.datasets.dataset import SPLITS
 from service.datasets.ingest import Cut, Submission, Upload, dataset_not_found, delete_dataset, store_dataset
@@ -141,7 +141,7 @@ _BODIES = {
 )
 async def create_dataset(request: Request, response: Response, context: In) -> DatasetView:
     """Uploads a data set, as JSON or as files. A fault refuses all of it and names split, row and field."""
-    kind = media_type(request)
+    kind = content_type(request.scope)
     if kind == "multipart/form-data":
         async with request.form(max_files=3, max_fields=10) as form:
             submission = await _from_form(form)

@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
+from service.api.body_limit import content_type
 from service.datasets.json_text import parse_json
 from service.errors import UnsupportedMedia
 
@@ -32,12 +33,7 @@ class JsonRoute(APIRoute):
 class _StrictRequest(Request):
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
-            if media_type(self) != "application/json":
+            if content_type(self.scope) != "application/json":
                 raise UnsupportedMedia("send the body as application/json")
             self._json = await run_in_threadpool(parse_json, await self.body())
         return self._json
-
-
-def media_type(request: Request) -> str:
-    """The content type without its parameters, in lower case."""
-    return request.headers.get("content-type", "").split(";")[0].strip().lower()

@@ -10,7 +10,9 @@ from service.api.context import Context, In
 from service.api.fields import Body, SafeText
 from service.api.json_route import JsonRoute
 from service.api.observe import PREDICTED_TEXTS
+from service.api.predict_lines import DOCUMENTED
 from service.api.problems import responses
+from service.api.text_lines import why_no_text
 from service.errors import Detail, TooLarge, Unacceptable
 from service.inference.predictions import Prediction, read_predictions
 
@@ -47,9 +49,18 @@ class PredictView(BaseModel):
     predictions: list[PredictionView]
 
 
-@router.post("/predict", response_model=PredictView, responses=responses(400, 404, 413, 415, 422, 429, 503))
+@router.post(
+    "/predict",
+    response_model=PredictView,
+    openapi_extra=DOCUMENTED,
+    responses=responses(400, 404, 413, 415, 422, 429, 503),
+)
 async def predict(body: PredictBody, context: In) -> PredictView:
-    """Labels for texts, in the order asked. A name answers with its best version."""
+    """Labels for texts, in the order asked. A name answers with its best version.
+
+    Any number of texts may be sent as NDJSON (`{"text": "…"}` a line) or CSV, with `model`, `top_k` and `threshold` in
+    the query; the answer then is NDJSON, a line for each row.
+    """
     _check_texts(body.texts, context)
     loaded = await context.shelf.take(body.model)
     rows = await run_in_threadpool(loaded.classifier.encoder.encode, body.texts)
@@ -70,10 +81,8 @@ def _check_texts(texts: list[str], context: Context) -> None:
         raise TooLarge(f"{len(texts)} texts in one request; the most here is {limits.max_texts}: send several requests")
     faults = []
     for row, text in enumerate(texts):
-        if not text.strip():
-            faults.append(Detail("is empty", row=row, field="texts"))
-        elif len(text) > limits.max_text_bytes // 4 and len(text.encode()) > limits.max_text_bytes:
-            faults.append(Detail(f"is longer than {limits.max_text_bytes} bytes", row=row, field="texts"))
+        if fault := why_no_text(text, limits.max_text_bytes):
+            faults.append(Detail(fault, row=row, field="texts"))
     if faults:
         raise Unacceptable(f"text {faults[0].row} {faults[0].message}; leave it out or mend it", details=faults[:100])
 

@@ -159,7 +159,7 @@ def test_an_archive_loads_elsewhere_and_gives_the_same_scores(
     expected = logits.softmax(-1) if task == "choosing" else logits.sigmoid()
     (prediction,) = client.post("/predict", json={"texts": [text]}).json()["predictions"]
     for index, label in model.config.id2label.items():
-        assert prediction["scores"][label] == pytest.approx(expected[index].item(), abs=1e-5)
+        assert prediction["scores"][label] == pytest.approx(expected[index].item(), abs=0.01)  # bfloat16
 
 
 def test_a_damaged_model_is_not_given_out(client: TestClient, context: Context) -> None:

@@ -1,0 +1,129 @@
+"""`/predict` for any number of texts: NDJSON or CSV in, one line of NDJSON out for each row, in constant memory."""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from itertools import islice
+from typing import IO, Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.routing import Match
+from starlette.types import Scope
+
+from service.api.body_limit import content_type
+from service.api.context import In
+from service.api.fields import SafeText
+from service.api.observe import PREDICTED_TEXTS
+from service.api.text_lines import MEDIA_TYPES, Fault, read_texts
+from service.errors import Overloaded
+from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
+from service.inference.shelf import Loaded
+from service.logs import get_logger
+
+log = get_logger(__name__)
+ROWS = 512  # in work at once: enough to find texts of like length
+KEPT_IN_MEMORY = 1024 * 1024  # bytes of a body; the rest waits in a temporary file
+
+
+class LinesRoute(APIRoute):
+    """Only for bodies of lines; JSON goes to `service.api.predict`."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http" and content_type(scope) not in MEDIA_TYPES:
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+router = APIRouter(tags=["predict"], route_class=LinesRoute)
+DOCUMENTED = {  # beside the JSON body, which has the same path
+    "requestBody": {
+        "content": {
+            "application/x-ndjson": {"schema": {"type": "string", "description": '{"text": "…"} a line'}},
+            "text/csv": {"schema": {"type": "string", "description": "with a header that names `text`"}},
+        }
+    }
+}
+
+
+@router.post("/predict", include_in_schema=False, response_class=StreamingResponse)
+async def predict_lines(
+    request: Request,
+    context: In,
+    model: Annotated[SafeText | None, Query(max_length=100)] = None,
+    top_k: Annotated[int | None, Query(ge=1)] = None,
+    threshold: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
+) -> StreamingResponse:
+    """The body is taken in whole before the first answer, for most clients read nothing while they send: were
+    answers held back by that, and the body by the answers, both would wait for ever."""
+    loaded = await context.shelf.take(model)
+    body: IO[bytes] = tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)  # noqa: SIM115  (closed with the answer)
+    try:
+        async for part in request.stream():
+            await run_in_threadpool(body.write, part)
+        body.seek(0)
+        texts = await run_in_threadpool(read_texts, body, content_type(request.scope), context.settings.max_text_bytes)
+    except BaseException:
+        body.close()
+        raise
+    record = loaded.record
+    return StreamingResponse(
+        _answer(body, texts, loaded, threshold, top_k),
+        media_type="application/x-ndjson",
+        headers={"Model-Id": record.id, "Model-Version": str(record.version)},
+    )
+
+
+async def _answer(
+    body: IO[bytes], texts: Iterator[str | Fault], loaded: Loaded, threshold: float | None, top_k: int | None
+) -> AsyncIterator[bytes]:
+    """One piece is computed while the one before is sent: a client that reads slowly slows down its own work."""
+    number = 0
+    ahead = asyncio.ensure_future(_next_piece(texts, loaded, threshold, top_k))
+    try:
+        while piece := await ahead:
+            ahead = asyncio.ensure_future(_next_piece(texts, loaded, threshold, top_k))
+            yield "".join(_line(number + place, answer) for place, answer in enumerate(piece)).encode()
+            number += len(piece)
+    finally:
+        ahead.cancel()
+        body.close()
+
+
+async def _next_piece(
+    texts: Iterator[str | Fault], loaded: Loaded, threshold: float | None, top_k: int | None
+) -> list[Prediction | Fault]:
+    """The answers to the next rows, in their order; [] after the last."""
+    entries: list[str | Fault] = await run_in_threadpool(lambda: list(islice(texts, ROWS)))
+    sound = [entry for entry in entries if not isinstance(entry, Fault)]
+    rows = await run_in_threadpool(loaded.classifier.encoder.encode, sound) if sound else []
+    try:
+        scores = await _score(loaded, rows) if rows else None
+    except Exception:  # the batcher has said which text it was; the stream goes on
+        log.exception("piece_failed", rows=len(rows))
+        return [entry if isinstance(entry, Fault) else Fault("could not be computed; try again") for entry in entries]
+    card = loaded.classifier.card
+    predictions = iter(read_predictions(scores, rows, card, threshold, top_k) if scores is not None else [])
+    PREDICTED_TEXTS.inc(len(rows))
+    return [entry if isinstance(entry, Fault) else next(predictions) for entry in entries]
+
+
+async def _score(loaded: Loaded, rows: list[Encoding]) -> Scores:
+    """Waits for room: who sends a file has time."""
+    while True:
+        try:
+            return await loaded.batcher.score(rows)
+        except Overloaded as overloaded:
+            await asyncio.sleep(overloaded.retry_after or 1)
+
+
+def _line(row: int, answer: Prediction | Fault) -> str:
+    if isinstance(answer, Fault):
+        told = {"row": row, "error": {"code": "text_invalid", "message": str(answer)}}
+    else:
+        told = {"row": row, **asdict(answer)}
+    return json.dumps(told, ensure_ascii=False) + "\n"

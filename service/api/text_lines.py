@@ -1,0 +1,111 @@
+"""The texts of a prediction too long for one JSON body: NDJSON or CSV, read from a file piece by piece."""
+
+import csv
+from collections.abc import Iterator
+from itertools import chain
+from typing import IO
+
+from service.datasets.checks import why_unsafe
+from service.datasets.json_text import parse_json
+from service.errors import ClassiglotError, Unreadable
+
+NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
+CSV = "text/csv"
+MEDIA_TYPES = (*NDJSON, CSV)
+
+
+class Fault(str):
+    """What is wrong with a row that holds no text to classify."""
+
+
+def read_texts(file: IO[bytes], media_type: str, longest: int) -> Iterator[str | Fault]:
+    """One entry a row. `longest`: bytes of a text. Raises: Unreadable at once, when no row or text column is there."""
+    rows = _of_csv(file, longest) if media_type == CSV else _of_ndjson(file, longest)
+    first = next(rows, None)
+    if first is None:
+        raise Unreadable("there is no text in the body; send one a line")
+    return (row if isinstance(row, Fault) else why_no_text(row, longest) or row for row in chain([first], rows))
+
+
+def why_no_text(text: str, longest: int) -> Fault | None:
+    """None for a text that can be classified."""
+    if not text.strip():
+        return Fault("is empty")
+    if len(text) > longest // 4 and len(text.encode("utf-8", "surrogatepass")) > longest:
+        return Fault(f"is longer than {longest} bytes")
+    fault = why_unsafe(text)
+    return Fault(fault) if fault else None
+
+
+def _of_ndjson(file: IO[bytes], longest: int) -> Iterator[str | Fault]:
+    """Empty lines are passed over."""
+    for line in _lines(file, 8 * longest):  # an escaped byte takes up to six
+        if isinstance(line, Fault):
+            yield line
+        elif line.strip():
+            yield _text_of_line(line)
+
+
+def _lines(file: IO[bytes], longest: int) -> Iterator[bytes | Fault]:
+    """Lines of at most `longest` bytes; a longer one is never in memory as a whole."""
+    while line := file.readline(longest):
+        if len(line) < longest or line.endswith(b"\n"):
+            yield line
+            continue
+        while (rest := file.readline(longest)) and not rest.endswith(b"\n"):
+            pass
+        yield Fault(f"is longer than {longest} bytes")
+
+
+def _text_of_line(line: bytes) -> str | Fault:
+    try:
+        value = parse_json(line, "the line")
+    except ClassiglotError as error:
+        return Fault(error.message)
+    text = value.get("text") if isinstance(value, dict) else value
+    return text if isinstance(text, str) else Fault('must be {"text": "…"} or a string')
+
+
+def _of_csv(file: IO[bytes], longest: int) -> Iterator[str | Fault]:
+    """RFC 4180 with a header that names `text`."""
+    lines = _DecodedLines(file, 8 * longest)
+    rows = csv.reader(lines, strict=True)
+    try:
+        header = [name.strip().casefold() for name in next(rows, [])]
+        if header.count("text") != 1:
+            raise Unreadable("the first line must be a header with exactly one column `text`")
+        for cells in rows:
+            lines.read = 0
+            if cells:
+                yield _cell(cells, header.index("text"))
+    except csv.Error as error:
+        yield Fault(f"line {rows.line_num}: {error}; is a quotation mark left open? nothing after it was read")
+    except UnicodeDecodeError:
+        yield Fault("is not UTF-8, and nothing after it was read; save the file as UTF-8 and send it again")
+
+
+class _DecodedLines:
+    """What a CSV reader reads. One that `read` too much since its last row is refused: it is looking for the
+    end of a quotation, and would take the whole file into memory."""
+
+    def __init__(self, file: IO[bytes], longest: int) -> None:
+        self._lines = _lines(file, longest)
+        self._longest = longest
+        self._encoding = "utf-8-sig"
+        self.read = 0
+
+    def __iter__(self) -> "_DecodedLines":
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.read += len(line)
+        if isinstance(line, Fault) or self.read > self._longest:
+            raise csv.Error("the row is too long")
+        text = line.decode(self._encoding)
+        self._encoding = "utf-8"
+        return text
+
+
+def _cell(cells: list[str], column: int) -> str | Fault:
+    return cells[column] if column < len(cells) else Fault("has no cell in the column `text`")

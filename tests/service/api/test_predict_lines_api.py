@@ -1,0 +1,128 @@
+"""`/predict` with NDJSON or CSV in and NDJSON out."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from parts.finished_models import LABELS, publish
+from parts.toy_text import choosing
+from parts.wire import error_of
+from service.api.context import Context
+from service.api.predict_lines import ROWS
+
+NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv; charset=utf-8"}
+TEXTS = choosing(30, language="other")[0]
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, open_client: Callable[..., TestClient]) -> Iterator[TestClient]:
+    folder = tmp_path_factory.mktemp("serving")
+    with open_client(folder, max_texts=40, max_text_bytes=2000, max_request_bytes=10_000) as client:
+        context: Context = client.app.state.context  # type: ignore[attr-defined]
+        publish(context.database, context.artifacts, name="fruit")
+        publish(context.database, context.artifacts, name="moods", task="deciding")
+        yield client
+
+
+def ask(client: TestClient, body: str | bytes, headers: dict[str, str] = NDJSON, **query: Any) -> list[dict[str, Any]]:
+    response = client.post("/predict", params={"model": "fruit"} | query, content=body, headers=headers)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("application/x-ndjson")
+    lines = [json.loads(line) for line in response.text.splitlines()]
+    assert [line["row"] for line in lines] == list(range(len(lines)))
+    return lines
+
+
+def test_each_row_gets_the_answer_that_json_gives(serving: TestClient) -> None:
+    """More rows than are in work at once, more than one JSON request may have, and a body larger than its limit."""
+    texts = [f"{TEXTS[number % len(TEXTS)]} {number}" for number in range(ROWS + 88)]
+    lines = ask(serving, "\n".join(json.dumps({"text": text, "id": 7}) for text in texts))
+    assert len(lines) == len(texts)
+    for start in (0, ROWS - 20):
+        body = {"texts": texts[start : start + 40], "model": "fruit"}
+        expected = serving.post("/predict", json=body).json()["predictions"]
+        for line, prediction in zip(lines[start:], expected, strict=False):
+            assert line["scores"] == pytest.approx(prediction.pop("scores"), abs=0.01)
+            assert {name: line[name] for name in prediction} == prediction
+
+
+def test_a_bare_string_and_an_empty_line_and_no_last_newline_will_do(serving: TestClient) -> None:
+    lines = ask(serving, '"apple"\n\n{"text": "apple"}')
+    assert [line["label"] for line in lines] == [lines[0]["label"]] * 2
+
+
+def test_csv_keeps_commas_quotes_and_line_ends_in_cells(serving: TestClient) -> None:
+    body = '\ufeffid,Text\r\n1,"an apple, ""red""\r\nand ripe"\r\n2,rain\r\n'
+    lines = ask(serving, body.encode(), CSV)
+    expected = ask(serving, '"an apple, \\"red\\"\\r\\nand ripe"\n"rain"')
+    assert lines == expected
+
+
+def test_the_query_says_what_the_body_of_json_says(serving: TestClient) -> None:
+    (line,) = ask(serving, '"apple"', model="moods", top_k=1, threshold=0.0)
+    assert len(line["scores"]) == 1
+    assert line["labels"] == sorted(LABELS)
+    error_of(serving.post("/predict?threshold=2", content='"a"', headers=NDJSON), 422, "request_invalid")
+
+
+def test_one_bad_row_costs_its_neighbours_nothing(serving: TestClient) -> None:
+    bad = ["{}", "nonsense", '{"text": ""}', '{"text": 3}', '"\\u0000"', '"\\ud800"', json.dumps("long " * 500), "[]"]
+    bad.append('"' + "x" * 40_000 + '"')  # longer than any line may be
+    lines = ask(serving, "\n".join(line for fault in bad for line in (fault, '"apple"')))
+    assert len(lines) == 2 * len(bad)
+    for fault, line, neighbour in zip(bad, lines[::2], lines[1::2], strict=True):
+        assert line["error"]["code"] == "text_invalid", fault
+        assert "nonsense" not in line["error"]["message"]
+        assert neighbour["label"] == lines[1]["label"], fault
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [("", NDJSON), ("\n\n", NDJSON), ("", CSV), ("title\nx\n", CSV), ("text\n", CSV), ("text,text\na,b\n", CSV)],
+)
+def test_a_body_without_texts_is_refused(serving: TestClient, body: str, headers: dict[str, str]) -> None:
+    error_of(serving.post("/predict?model=fruit", content=body, headers=headers), 400, "body_unreadable")
+
+
+def test_a_file_that_breaks_off_says_where(serving: TestClient) -> None:
+    first, second = ask(serving, 'text\napple\n"open', CSV)
+    assert first["label"]
+    assert "quotation mark" in second["error"]["message"]
+    first, second = ask(serving, b"text\napple\n\xff\xfe\n", CSV)[-2:]
+    assert "UTF-8" in second["error"]["message"]
+    first, second = ask(serving, 'text\napple\n"' + "never closed\n" * 2000, CSV)
+    assert "too long" in second["error"]["message"]
+
+
+def test_an_unknown_model_is_said_before_anything_is_read(serving: TestClient) -> None:
+    error_of(serving.post("/predict?model=nobody", content='"apple"', headers=NDJSON), 404, "model_not_found")
+
+
+def test_an_answer_names_its_model(serving: TestClient) -> None:
+    response = serving.post("/predict?model=fruit", content='"apple"', headers=NDJSON)
+    known = serving.get(f"/models/{response.headers['Model-Id']}").json()
+    assert (known["name"], str(known["version"])) == ("fruit", response.headers["Model-Version"])
+
+
+def test_no_more_than_the_limit_is_taken(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(max_upload_bytes=1000)
+    context: Context = client.app.state.context  # type: ignore[attr-defined]
+    publish(context.database, context.artifacts, name="fruit")
+    error_of(client.post("/predict", content='"apple"\n' * 500, headers=NDJSON), 413, "too_large")
+
+
+def test_where_all_places_are_taken_a_stream_waits(serving: TestClient) -> None:
+    context: Context = serving.app.state.context  # type: ignore[attr-defined]
+    context.engine.queued_tokens += 10 * context.settings.max_queued_tokens
+    serving.portal.start_task_soon(_free_later, context)  # type: ignore[union-attr]
+    (line,) = ask(serving, '"apple"')
+    assert line["label"]
+
+
+async def _free_later(context: Context) -> None:
+    await asyncio.sleep(0.5)
+    context.engine.queued_tokens -= 10 * context.settings.max_queued_tokens
