@@ -4,10 +4,11 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -41,11 +42,13 @@ class Served:
 
 
 @contextmanager
-def running_product(threads: int) -> Iterator[httpx.Client]:
-    """A client of a product on an empty data dir. Raises: BenchmarkFailed when it does not get ready."""
+def running_product(threads: int, prepare: Callable[[Path], None] = lambda _: None) -> Iterator[httpx.Client]:
+    """A client of a product on a data dir with what `prepare` puts there. Raises: BenchmarkFailed when it does not
+    get ready."""
     with listen("127.0.0.1", 0) as probe:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
+        prepare(Path(folder))
         command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--data-dir", folder]
         environment = {"THREADS": str(threads), "OMP_NUM_THREADS": str(threads), "LOG_LEVEL": "warning"}
         up = processes.start(command, os.environ | environment)
