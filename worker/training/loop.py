@@ -1,22 +1,19 @@
 """The training loop, one line for each step of the paper. It knows no Celery, no HTTP and no SQL."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
 
 from service.errors import TrainingFailed
-from service.inference.device import autocast
 from service.inference.encoding import TextEncoder
 from service.inference.network import TextClassifier
 from service.jobs.spec import ResolvedHyperparameters
-from service.store.records import Task
 from worker.training.averaging import WeightAverage
-from worker.training.batches import Batches, TrainingRow
-from worker.training.model import make_targets
+from worker.training.batches import Batches
+from worker.training.gradients import Gradients
 from worker.training.randomness import random_state, same_dropout
 from worker.training.sam import SAM
 from worker.training.schedule import learning_rate
@@ -68,8 +65,7 @@ class Trainer:
     encoder: TextEncoder
     batches: Batches
     plan: Plan
-    task: Task
-    loss: nn.Module
+    gradients: Gradients
     device: torch.device
 
     def fit(
@@ -102,30 +98,17 @@ class Trainer:
         batch = self.batches.at(step)
         self._set_learning_rate(self.plan.learning_rate(step))
         draws = random_state()
-        loss = self._gradients(batch, step)  # ∇L(w)
+        loss = self.gradients.of(batch)  # ∇L(w)
+        if not math.isfinite(loss):
+            raise _diverged(f"the loss became {loss}", step)
         if self.optimizer.rho > 0 and step >= self.plan.first_climb:
             self.optimizer.climb()  # to w + ε(w)
             with same_dropout(draws):
-                self._gradients(batch, step)  # ∇L(w + ε(w))
+                self.gradients.of(batch)  # ∇L(w + ε(w))
             self.optimizer.return_to_start()  # to w
         self._clip_gradients(step)
         self.optimizer.descend()  # w ← w − η · base step with ∇L(w + ε(w))
         return loss
-
-    def _gradients(self, batch: Sequence[TrainingRow], step: int) -> float:
-        """Leaves the gradient of the batch's mean loss in the parameters. Raises: TrainingFailed."""
-        for parameter in self.optimizer.parameters:
-            parameter.grad = None
-        inputs = self.encoder.pad([row.encoding for row in batch], self.device)
-        targets = make_targets([row.target for row in batch], self.task, self.device)
-        with autocast(self.device):
-            logits: Tensor = self.model(**inputs)
-        loss = self.loss(logits.float(), targets)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise _diverged(f"the loss became {value}", step)
-        loss.backward()
-        return value
 
     def _clip_gradients(self, step: int) -> None:
         """Bounds the gradient that is applied; the climb's is normalised by the paper itself."""

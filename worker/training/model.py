@@ -1,11 +1,7 @@
 """The network to be trained, and the optimizer that trains it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import AdamW
@@ -15,12 +11,9 @@ from service.errors import BaseModelUnavailable
 from service.inference.architectures import load_encoder
 from service.inference.encoding import TextEncoder
 from service.inference.network import TextClassifier
-from service.jobs.spec import ClassWeight, ResolvedHyperparameters
+from service.jobs.spec import ResolvedHyperparameters
 from service.models.base_models import BaseCheckpoint
-from service.store.records import Task
 from worker.training.sam import SAM
-
-HEAVIEST = 20.0  # a label's positives count at most so many times: more lets single rows tear at the weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +56,3 @@ def make_optimizer(model: nn.Module, hyperparameters: ResolvedHyperparameters) -
     ]
     base = AdamW(groups, lr=hyperparameters.learning_rate, fused=True)
     return SAM([*decayed, *plain], base, hyperparameters.rho, adaptive=hyperparameters.optimizer == "asam")
-
-
-def make_loss(truth: NDArray[np.int64], task: Task, class_weight: ClassWeight) -> nn.Module:
-    """Over float32 logits of shape (rows, labels): softmax cross-entropy for choosing (targets: int64 of shape
-    (rows,)), mean binary cross-entropy for deciding (targets: float32 of shape (rows, labels)).
-
-    Args:
-        truth: 0/1 of shape (training rows, labels), by which labels are weighted when `class_weight` is "balanced":
-            as in scikit-learn, a label counts by the inverse of its share of the rows.
-    """
-    counts = torch.from_numpy(truth.sum(axis=0)).float().clamp(min=1)
-    rows, labels = truth.shape
-    if task == "choosing":
-        weight = rows / (labels * counts)
-        return nn.CrossEntropyLoss(weight=weight if class_weight == "balanced" else None)
-    positive = ((rows - counts) / counts).clamp(min=1 / HEAVIEST, max=HEAVIEST)
-    return nn.BCEWithLogitsLoss(pos_weight=positive if class_weight == "balanced" else None)
-
-
-def make_targets(targets: Sequence[int | list[float]], task: Task, device: torch.device) -> Tensor:
-    return torch.tensor(targets, dtype=torch.long if task == "choosing" else torch.float32, device=device)

@@ -13,10 +13,13 @@ from service.jobs.spec import Hyperparameters, resolve
 from service.models.base_models import describe_checkpoint
 from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow
+from worker.training.gradients import Gradients
 from worker.training.loop import Plan, Trainer
+from worker.training.loss import ClassificationLoss
 from worker.training.model import load_network, make_optimizer
 from worker.training.sam import gradient_norm
 
+CPU = torch.device("cpu")
 TEXTS = ["the red apple", "a small dog runs", "it will rain", "the ripe pear is sweet"]
 
 
@@ -31,9 +34,10 @@ def make_trainer(folder: Path, **asked: float | str) -> Trainer:
     batches = Batches(rows, 4, seed=0)
     plan = Plan(hyperparameters, batches.steps_per_epoch)
     optimizer = make_optimizer(network.model, hyperparameters)
-    loss = torch.nn.CrossEntropyLoss()
+    loss = ClassificationLoss("choosing", None)
     average = WeightAverage(optimizer.parameters, 0.9)
-    return Trainer(network.model, optimizer, average, encoder, batches, plan, "choosing", loss, torch.device("cpu"))
+    gradients = Gradients(network.model, optimizer.parameters, encoder, loss, "choosing", CPU, print)
+    return Trainer(network.model, optimizer, average, encoder, batches, plan, gradients, CPU)
 
 
 def logits_of_step(trainer: Trainer, step: int) -> list[Tensor]:

@@ -1,0 +1,86 @@
+"""The gradient of a batch's mean loss, in as many parts as memory asks for.
+
+Gradient accumulation: the parts' losses are divided by what the whole batch's would be, so that their gradients add up
+to the batch's own, whatever the parts.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from service.inference.device import autocast
+from service.inference.encoding import TextEncoder
+from service.inference.network import TextClassifier
+from service.inference.planning import plan_batches
+from service.store.records import Task
+from worker.training.batches import TrainingRow
+from worker.training.loss import ClassificationLoss, make_targets
+from worker.training.randomness import random_state, same_dropout
+
+# Tokens, padding counted, in one forward and backward pass to begin with. For a model of xlm-roberta-base's shape their
+# activations take about as much as its weights, gradients and moments on a processor, where smaller parts cost no time.
+MOST_TOKENS = {"cpu": 4_096, "cuda": 65_536}
+
+
+class Gradients:
+    """Computes the gradients of `parameters`; remembers how large a part this device's memory takes."""
+
+    def __init__(
+        self,
+        model: TextClassifier,
+        parameters: Sequence[nn.Parameter],
+        encoder: TextEncoder,
+        loss: ClassificationLoss,
+        task: Task,
+        device: torch.device,
+        tell: Callable[[str], None],
+    ) -> None:
+        """`tell` hears when parts become smaller because memory ran out."""
+        self.model, self.parameters, self.encoder = model, list(parameters), encoder
+        self.loss, self.task, self.device = loss, task, device
+        self.max_tokens = MOST_TOKENS.get(device.type, MOST_TOKENS["cpu"])
+        self._tell = tell
+
+    def of(self, batch: Sequence[TrainingRow]) -> float:
+        """Leaves the gradient in the parameters; returns the mean loss.
+
+        Raises: torch.OutOfMemoryError when a single text is too much.
+        """
+        draws = random_state()
+        try:
+            return self._in_parts(batch)
+        except torch.OutOfMemoryError:
+            if self.max_tokens < max(len(row.encoding.ids) for row in batch):
+                raise  # each text already goes alone
+        # outside the except block: its traceback would keep the tensors that are to be freed
+        self._halve()
+        with same_dropout(draws):
+            return self.of(batch)
+
+    def _in_parts(self, batch: Sequence[TrainingRow]) -> float:
+        for parameter in self.parameters:
+            parameter.grad = None
+        targets = make_targets([row.target for row in batch], self.task, self.device)
+        whole = self.loss.size(targets)
+        total = 0.0
+        for part in plan_batches([len(row.encoding.ids) for row in batch], self.max_tokens):
+            total += self._backward([batch[index] for index in part], targets[part], whole)
+        return total
+
+    def _backward(self, rows: Sequence[TrainingRow], targets: Tensor, whole: Tensor) -> float:
+        """Adds one part's gradient; returns its share of the mean loss."""
+        inputs = self.encoder.pad([row.encoding for row in rows], self.device)
+        with autocast(self.device):
+            logits: Tensor = self.model(**inputs)
+        share: Tensor = self.loss(logits.float(), targets) / whole
+        share.backward()  # type: ignore[no-untyped-call]
+        return float(share.detach())
+
+    def _halve(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.max_tokens //= 2
+        self._tell(f"memory ran out; going on with {self.max_tokens} tokens at once")
