@@ -20,6 +20,13 @@ def report_warnings(test: TestResult, baselines: Sequence[Baseline]) -> list[Rep
             f"only {test.rows} test texts: read the intervals, not the figures; label more texts for the test split"
         )
         found.append(ReportWarning(code="few_test_rows", message=message))
+    if test.truncated_rows:
+        share = test.truncated_rows / test.rows
+        message = (
+            f"{test.truncated_rows} of {test.rows} test texts ({share:.1%}) are longer than max_length and were cut; "
+            "ask for a larger one, split the texts, or put first what decides the label"
+        )
+        found.append(ReportWarning(code="truncation", message=message))
     if unseen := [label for label, own in test.per_label.items() if own.support == 0]:
         listed = ", ".join(map(repr, unseen[:10])) + (", …" if len(unseen) > 10 else "")
         message = f"the test split has no example of {listed}, so nothing is known of them; add some"
