@@ -5,6 +5,7 @@ import os
 import sys
 import time
 import traceback
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from service.inference.architectures import quieten
 from service.inference.classifier import Classifier, embed
 from service.inference.device import describe_device, pick_device, use_threads
 from service.inference.encoding import TextEncoder
+from service.inference.network import TextClassifier
 from service.inference.predictions import Encoding
 from service.jobs.report import Validation
 from service.logs import configure_logs
@@ -29,6 +31,7 @@ from worker.evaluation.validation import validate
 from worker.publish import Finished, make_card, measure_and_publish
 from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow
+from worker.training.candidate import Candidate
 from worker.training.checkpoint import Checkpoints
 from worker.training.gradients import Gradients
 from worker.training.loop import Plan, Progress, Trainer
@@ -66,7 +69,7 @@ def run(order: Order, channel: Supervision) -> None:
     if progress.step:
         channel.send("note", message=f"resumed after step {progress.step} of {trainer.plan.total_steps}")
     else:
-        _start_head(trainer, splits["train"], truth["train"], order)
+        trainer.candidate.start_head()
     channel.send("note", message=f"training on {describe_device(device)}, ready in {time.monotonic() - began:.1f} s")
 
     channel.send("phase", phase="training")
@@ -123,6 +126,8 @@ def _make_trainer(
     if device.type == "cpu":  # the fused kernel's backward pass is slower there (a step of 0.29 s against 0.34)
         network.model.encoder.set_attn_implementation("eager")
     optimizer = make_optimizer(network.model, hyperparameters)
+    average = WeightAverage(optimizer.parameters, hyperparameters.ema_decay)
+    fit_head = partial(_fit_head, network.model, encoder, rows, truth, order, device)
     loss = make_loss(truth, order.task, hyperparameters.class_weight).to(device)
 
     def tell(what: str) -> None:
@@ -131,7 +136,8 @@ def _make_trainer(
     return Trainer(
         model=network.model,
         optimizer=optimizer,
-        average=WeightAverage(optimizer.parameters, hyperparameters.ema_decay),
+        average=average,
+        candidate=Candidate(average, hyperparameters.fine_tuned_share, fit_head),
         encoder=encoder,
         batches=batches,
         plan=Plan(hyperparameters, batches.steps_per_epoch),
@@ -140,15 +146,18 @@ def _make_trainer(
     )
 
 
-def _start_head(trainer: Trainer, rows: list[Encoding], truth: Binary, order: Order) -> None:
-    """Linear probing before fine-tuning: see worker.training.probe."""
-    features = embed(trainer.model, trainer.encoder, rows, trainer.device, order.settings.max_batch_tokens)
+def _fit_head(
+    model: TextClassifier, encoder: TextEncoder, rows: list[Encoding], truth: Binary, order: Order, device: torch.device
+) -> None:
+    """To the features that the model now has of the training texts: see worker.training.probe."""
+    features = embed(model, encoder, rows, device, order.settings.max_batch_tokens)
     if not np.isfinite(features).all():
         raise TrainingFailed(
-            f"{order.base_model} gives numbers that are not finite; fetch its checkpoint again", code="non_finite_loss"
+            f"{order.base_model} gives numbers that are not finite; try a smaller learning_rate, or fetch its "
+            "checkpoint again",
+            code="non_finite_loss",
         )
-    fit_probe(features, truth, order.task).into(trainer.model)
-    trainer.average.restart()
+    fit_probe(features, truth, order.task).into(model)
 
 
 def _train(

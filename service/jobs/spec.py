@@ -26,6 +26,7 @@ class Hyperparameters(BaseModel):
     rho: Annotated[float, Field(ge=0, le=10)] | Auto = "auto"
     sam_start: Annotated[float, Field(ge=0, le=1)] | Auto = "auto"
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
+    fine_tuned_share: Annotated[float, Field(gt=0, le=1)] | Auto = "auto"
     class_weight: ClassWeight | Auto = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**32)] | Auto = "auto"
 
@@ -33,7 +34,8 @@ class Hyperparameters(BaseModel):
 class ResolvedHyperparameters(BaseModel):
     """As the run uses them. `learning_rate` is the peak of the schedule; `max_length` counts tokens,
     special ones included; `rho` is the radius of the climb (Foret et al. 2021; Kwon et al. 2021), which begins after
-    the share `sam_start` of the steps; `ema_decay` that of the average of weights which is validated and kept."""
+    the share `sam_start` of the steps; `ema_decay` that of the average of weights; `fine_tuned_share` that of these
+    in the weights which are validated and kept, the rest being pretrained (Wortsman et al. 2022), 1 for all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,12 +50,14 @@ class ResolvedHyperparameters(BaseModel):
     rho: float
     sam_start: float
     ema_decay: float
+    fine_tuned_share: float
     class_weight: ClassWeight
     seed: int
 
 
 # Kwon et al. 2021 find ASAM's best radius about ten times SAM's.
 _RHO: dict[OptimizerName, float] = {"sam": 0.05, "asam": 0.5, "adamw": 0.0}
+FEW_ROWS = 5_000
 
 
 def resolve(asked: Hyperparameters, *, train_rows: int, base_model: str) -> ResolvedHyperparameters:
@@ -71,6 +75,7 @@ def resolve(asked: Hyperparameters, *, train_rows: int, base_model: str) -> Reso
         "rho": _RHO[optimizer],
         "sam_start": 0.75,  # late climbs find as flat a minimum for a fraction of the time (Zhou et al. 2025)
         "ema_decay": 0.95,
+        "fine_tuned_share": 0.5 if train_rows <= FEW_ROWS else 1.0,  # many rows know better than the pretrained weights
         "class_weight": "balanced",  # macro-F1 counts every label alike, and few rows leave rare ones unseen
         "seed": 0,
     }

@@ -4,11 +4,10 @@ Polyak and Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging
 and Valpola 2017, "Mean Teachers Are Better Role Models".
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class WeightAverage:
@@ -28,18 +27,3 @@ class WeightAverage:
         """After optimizer step `step`, counted from 0. Early on the start weighs less than the decay would have it."""
         decay = min(self.decay, (step + 1) / (step + 10))
         torch._foreach_lerp_(self.tensors, [*map(torch.Tensor.detach, self.parameters)], 1 - decay)
-
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """The average in the parameters for the block; then what was there before, exactly."""
-        own = [parameter.detach().clone() for parameter in self.parameters]
-        self._put(self.tensors)
-        try:
-            yield
-        finally:
-            self._put(own)
-
-    @torch.no_grad()
-    def _put(self, tensors: Sequence[Tensor]) -> None:
-        for parameter, tensor in zip(self.parameters, tensors, strict=True):
-            parameter.copy_(tensor)

@@ -59,7 +59,8 @@ class Checkpoints:
         best = best_epoch(progress)
         name = next(name for name in reversed(self._names()) if int(name.split("-")[0]) == best["step"])
         folder = self._artifacts.open("checkpoints", f"{self._job_id}/{name}")
-        _fill(trainer.average.parameters, load_file(folder / _AVERAGE))
+        _fill(trainer.average.tensors, load_file(folder / _AVERAGE))
+        trainer.candidate.put()
         return best
 
     def _load(self, folder: Path, trainer: Trainer) -> Progress:

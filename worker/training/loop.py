@@ -13,6 +13,7 @@ from service.inference.network import TextClassifier
 from service.jobs.spec import ResolvedHyperparameters
 from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches
+from worker.training.candidate import Candidate
 from worker.training.gradients import Gradients
 from worker.training.randomness import random_state, same_dropout
 from worker.training.sam import SAM
@@ -52,7 +53,7 @@ class Progress:
 
 class Validate(Protocol):
     def __call__(self) -> dict[str, float]:
-        """At least `val_loss` and `val_macro_f1` of the model as it is now: the averaged weights are in it."""
+        """At least `val_loss` and `val_macro_f1` of the model as it is now: the candidate's weights are in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Trainer:
     model: TextClassifier
     optimizer: SAM
     average: WeightAverage
+    candidate: Candidate
     encoder: TextEncoder
     batches: Batches
     plan: Plan
@@ -86,7 +88,7 @@ class Trainer:
             progress.step += 1
             progress.losses += loss
             if progress.step % self.plan.steps_per_epoch == 0:
-                with self.average.in_place():
+                with self.candidate.in_place():
                     progress.history.append(self._close_epoch(progress) | validate())
                 progress.losses = 0.0
                 on_epoch(progress)

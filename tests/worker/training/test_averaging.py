@@ -44,19 +44,6 @@ def test_without_decay_it_is_the_weights_themselves() -> None:
     assert torch.equal(average.tensors[0], own[0])
 
 
-def test_it_steps_in_for_a_while_and_the_weights_come_back_exactly_even_after_an_error() -> None:
-    own = parameters(1.0)
-    average = WeightAverage(own, decay=0.9)
-    put(own, 1 / 3)
-    before = own[0].detach().clone()
-    with average.in_place():
-        assert own[0].tolist() == [1.0] * 3
-    assert torch.equal(own[0], before)
-    with pytest.raises(KeyError), average.in_place():
-        raise KeyError
-    assert torch.equal(own[0], before)
-
-
 def test_restarted_it_knows_only_the_weights_as_they_are() -> None:
     own = parameters(1.0)
     average = WeightAverage(own, decay=0.9)

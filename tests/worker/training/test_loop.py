@@ -13,6 +13,7 @@ from service.jobs.spec import Hyperparameters, resolve
 from service.models.base_models import describe_checkpoint
 from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow
+from worker.training.candidate import Candidate
 from worker.training.gradients import Gradients
 from worker.training.loop import Plan, Trainer
 from worker.training.loss import ClassificationLoss
@@ -37,7 +38,8 @@ def make_trainer(folder: Path, **asked: float | str) -> Trainer:
     loss = ClassificationLoss("choosing", None)
     average = WeightAverage(optimizer.parameters, 0.9)
     gradients = Gradients(network.model, optimizer.parameters, encoder, loss, "choosing", CPU, print)
-    return Trainer(network.model, optimizer, average, encoder, batches, plan, gradients, CPU)
+    candidate = Candidate(average, 1.0, lambda: None)
+    return Trainer(network.model, optimizer, average, candidate, encoder, batches, plan, gradients, CPU)
 
 
 def logits_of_step(trainer: Trainer, step: int) -> list[Tensor]:

@@ -1,0 +1,57 @@
+"""What would be published if training ended now: half way back to the pretrained weights, under a head fitted anew.
+
+Wortsman et al. 2022, "Robust Fine-Tuning of Zero-Shot Models" (WiSE-FT): weights between the pretrained and the
+fine-tuned ones are right about more texts than either. The head is then fitted as at the start (see
+`worker.training.probe`), for it belongs to the features of neither end.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from worker.training.averaging import WeightAverage
+
+FitHead = Callable[[], None]  # fits the head of the network as it is now
+
+
+class Candidate:
+    """Of the averaged weights. Make it before anything is trained or resumed: it remembers the pretrained weights."""
+
+    def __init__(self, average: WeightAverage, share: float, fit_head: FitHead) -> None:
+        """`share` of fine-tuning in the weights; at 1 they are the averaged ones, with the head that was trained."""
+        self.average = average
+        self.share = share
+        self._fit_head = fit_head
+        self._start = [parameter.detach().clone() for parameter in average.parameters] if share < 1 else []
+
+    def start_head(self) -> None:
+        """Before the first step. Kumar et al. 2022: from a random head, the first steps pull the encoder about."""
+        self._fit_head()
+        self.average.restart()
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The candidate in the parameters for the block; then what was there before, exactly."""
+        own = [parameter.detach().clone() for parameter in self.average.parameters]
+        try:
+            self.put()
+            yield
+        finally:
+            self._fill(own)
+
+    def put(self) -> None:
+        """The candidate in the parameters, to stay."""
+        if self.share == 1:
+            self._fill(self.average.tensors)
+            return
+        self._fill(
+            [start.lerp(tensor, self.share) for start, tensor in zip(self._start, self.average.tensors, strict=True)]
+        )
+        self._fit_head()
+
+    @torch.no_grad()
+    def _fill(self, tensors: Sequence[Tensor]) -> None:
+        for parameter, tensor in zip(self.average.parameters, tensors, strict=True):
+            parameter.copy_(tensor)
