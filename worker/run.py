@@ -147,7 +147,13 @@ def _make_trainer(
 
 
 def _fit_head(
-    model: TextClassifier, encoder: TextEncoder, rows: list[Encoding], truth: Binary, order: Order, device: torch.device
+    model: TextClassifier,
+    encoder: TextEncoder,
+    rows: list[Encoding],
+    truth: Binary,
+    order: Order,
+    device: torch.device,
+    strength: float,
 ) -> None:
     """To the features that the model now has of the training texts: see worker.training.probe."""
     features = embed(model, encoder, rows, device, order.settings.max_batch_tokens)
@@ -157,7 +163,7 @@ def _fit_head(
             "checkpoint again",
             code="non_finite_loss",
         )
-    fit_probe(features, truth, order.task).into(model)
+    fit_probe(features, truth, order.task, strength).into(model)
 
 
 def _train(

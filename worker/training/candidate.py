@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from worker.training.averaging import WeightAverage
+from worker.training.probe import FINE_TUNED, FROZEN
 
-FitHead = Callable[[], None]  # fits the head of the network as it is now
+FitHead = Callable[[float], None]  # fits the head of the network as it is now, by that strength
 
 
 class Candidate:
@@ -28,7 +29,7 @@ class Candidate:
 
     def start_head(self) -> None:
         """Before the first step. Kumar et al. 2022: from a random head, the first steps pull the encoder about."""
-        self._fit_head()
+        self._fit_head(FROZEN)
         self.average.restart()
 
     @contextmanager
@@ -49,7 +50,7 @@ class Candidate:
         self._fill(
             [start.lerp(tensor, self.share) for start, tensor in zip(self._start, self.average.tensors, strict=True)]
         )
-        self._fit_head()
+        self._fit_head(FINE_TUNED)
 
     @torch.no_grad()
     def _fill(self, tensors: Sequence[Tensor]) -> None:

@@ -14,8 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from service.inference.network import TextClassifier
 from service.store.records import Task
 
-# Features have variance 1 in each row whatever the encoder, so one inverse strength of regularisation fits all.
-C = 0.03
+# Inverse strengths of regularisation. Features have variance 1 in each row, so one fits all encoders; those that were
+# fine-tuned on the very rows that the probe is fitted to tell labels apart with less.
+FROZEN, FINE_TUNED = 0.03, 0.003
 MAX_ITERATIONS = 1_000
 
 
@@ -37,13 +38,15 @@ class LinearProbe:
             network.head.bias.copy_(torch.from_numpy(self.bias))
 
 
-def fit_probe(features: NDArray[np.floating], truth: NDArray[np.int64], task: Task) -> LinearProbe:
-    """From features of shape (rows, features) and 0/1 labels of shape (rows, labels).
+def fit_probe(
+    features: NDArray[np.floating], truth: NDArray[np.int64], task: Task, strength: float = FROZEN
+) -> LinearProbe:
+    """From features of shape (rows, features) and 0/1 labels of shape (rows, labels). `strength`: `FROZEN` or `FINE_TUNED`.
 
     Classes are weighted to count alike: with few rows, rare labels would else not be seen at all.
     """
     if task == "deciding":
-        parts = [_fit_label(features, truth[:, label]) for label in range(truth.shape[1])]
+        parts = [_fit_label(features, truth[:, label], strength) for label in range(truth.shape[1])]
         return LinearProbe(np.stack([weight for weight, _ in parts]), np.array([bias for _, bias in parts]))
     classes = truth.argmax(axis=1)
     known = np.unique(classes)
@@ -51,7 +54,7 @@ def fit_probe(features: NDArray[np.floating], truth: NDArray[np.int64], task: Ta
     if len(known) == 1:  # a fold or a slice may hold a single class
         bias[known[0]] = 0.0
         return LinearProbe(weight, bias)
-    model = _regression().fit(features, classes)
+    model = _regression(strength).fit(features, classes)
     if len(known) == 2:  # scikit-learn has one row of weights for two classes
         weight[known], bias[known] = (
             np.vstack([-model.coef_, model.coef_]) / 2,
@@ -62,16 +65,18 @@ def fit_probe(features: NDArray[np.floating], truth: NDArray[np.int64], task: Ta
     return LinearProbe(weight, bias)
 
 
-def _fit_label(features: NDArray[np.floating], truth: NDArray[np.int64]) -> tuple[NDArray[np.float64], float]:
+def _fit_label(
+    features: NDArray[np.floating], truth: NDArray[np.int64], strength: float
+) -> tuple[NDArray[np.float64], float]:
     positives = int(truth.sum())
     if positives in (0, len(truth)):
         return np.zeros(features.shape[1]), _log_odds(positives, len(truth))
-    model = _regression().fit(features, truth)
+    model = _regression(strength).fit(features, truth)
     return model.coef_[0], float(model.intercept_[0])
 
 
-def _regression() -> LogisticRegression:
-    return LogisticRegression(C=C, class_weight="balanced", max_iter=MAX_ITERATIONS)
+def _regression(strength: float) -> LogisticRegression:
+    return LogisticRegression(C=strength, class_weight="balanced", max_iter=MAX_ITERATIONS)
 
 
 def _log_odds(positives: int, rows: int) -> float:

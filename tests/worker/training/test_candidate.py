@@ -11,7 +11,7 @@ def make_candidate(share: float) -> tuple[list[nn.Parameter], WeightAverage, Can
     encoder, head = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))
     average = WeightAverage([encoder, head], decay=0.9)
 
-    def fit_head() -> None:
+    def fit_head(_: float) -> None:
         with torch.no_grad():
             head.fill_(7)
 
