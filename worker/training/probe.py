@@ -41,8 +41,9 @@ class LinearProbe:
 def fit_probe(
     features: NDArray[np.floating], truth: NDArray[np.int64], task: Task, strength: float = FROZEN
 ) -> LinearProbe:
-    """From features of shape (rows, features) and 0/1 labels of shape (rows, labels). `strength`: `FROZEN` or `FINE_TUNED`.
+    """From features of shape (rows, features) and 0/1 labels of shape (rows, labels).
 
+    `strength`: `FROZEN` or `FINE_TUNED`, by what the features are of.
     Classes are weighted to count alike: with few rows, rare labels would else not be seen at all.
     """
     if task == "deciding":
