@@ -9,7 +9,7 @@ from service.store.ids import new_id
 from service.store.records import DEFAULT_PROJECT, Claim, DatasetRecord, JobRecord, ModelRecord
 
 
-def add_dataset(database: Database, **values: Any) -> DatasetRecord:
+def dataset_row(**values: Any) -> dict[str, Any]:
     row = {
         "id": new_id("ds"),
         "project": DEFAULT_PROJECT,
@@ -24,8 +24,12 @@ def add_dataset(database: Database, **values: Any) -> DatasetRecord:
         "val_sha256": "1" * 64,
         "test_sha256": "3" * 64,
     }
+    return row | values
+
+
+def add_dataset(database: Database, **values: Any) -> DatasetRecord:
     with database.write() as tx:
-        return datasets.add(tx, row | values)
+        return datasets.add(tx, dataset_row(**values))
 
 
 def add_job(database: Database, **values: Any) -> JobRecord:

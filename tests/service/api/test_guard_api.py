@@ -200,8 +200,8 @@ def test_the_right_key_opens_every_route(
     """On things of its own, because it deletes and cancels."""
     with open_client(tmp_path_factory.mktemp("right")) as client:
         context: Context = client.app.state.context  # type: ignore[attr-defined]
-        ring = {scope: bearer(context.database, scope, project="mine") for scope in SCOPES} | {"any": {}}
-        ring["any"], ring["open"] = ring["predict"], {}
+        ring: dict[str, Any] = {scope: bearer(context.database, scope, project="mine") for scope in SCOPES}
+        ring |= {"any": ring["predict"], "open": {}}
         fresh = House(client, context, fill(context, client, ring["train"], "mine"), ring)
         for route in sorted(SCOPE, key=lambda route: route.startswith("DELETE")):  # what deletes comes last
             response = fresh.ask(route, ring["admin" if holder == "admin" else SCOPE[route]])
