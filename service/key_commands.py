@@ -89,5 +89,5 @@ def _revoke(options: argparse.Namespace) -> int:
 def _reset(options: argparse.Namespace) -> int:
     from service.access import keys
 
-    print(f"{keys.remove_all_keys(_database(options))} keys are removed; on loopback no key is needed now")
+    print(f"keys removed: {keys.remove_all_keys(_database(options))}; on loopback none is needed now")
     return 0

@@ -130,7 +130,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a folder or a file:// URL; object stores are not supported yet")
         return url
 
-    @cached_property
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the address that is listened on."""
         if self.host == "localhost":

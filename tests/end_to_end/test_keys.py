@@ -134,5 +134,5 @@ def test_wrong_words_say_what_would_be_right(tmp_path: Path) -> None:
         assert (result.returncode, result.stdout) == (1, "")
         assert told in result.stderr
     assert house.keys("create", "--name", "x", "--scopes", "read")
-    assert house.keys("reset").startswith("1 key")
+    assert house.keys("reset").startswith("keys removed: 1;")
     assert house.keys("list").splitlines()[1:] == []
