@@ -34,7 +34,8 @@ RUN useradd --uid 10001 --user-group --create-home classiglot \
     && install --directory --owner=classiglot --group=classiglot /data /artifacts /hub
 USER 10001
 
-# HOST: a container's own loopback is reached by nobody; who may reach the port is said where it is published.
+# HOST: a container's own loopback is reached by nobody; who may reach the port is said where it is published. Before
+# there is an API key the service refuses to start: docker run … classiglot keys create --name me --scopes admin
 ENV DATA_DIR=/data HF_HOME=/hub HOST=0.0.0.0
 VOLUME ["/data", "/artifacts", "/hub"]
 # Not /src: Python would take the packages from there instead of the installed ones.

@@ -8,14 +8,17 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from service.access.gate import Gate
+from service.access.rates import RateLimits
 from service.api import datasets, events, jobs, models, predict, predict_lines, problems, system
 from service.api.body_limit import BodyLimit
 from service.api.context import Context
+from service.api.guard import check_every_route
 from service.api.observe import Observer
+from service.api.shelves import Shelves
 from service.api.text_lines import MEDIA_TYPES
 from service.inference.batcher import Engine
 from service.inference.runtime import Runtime
-from service.inference.shelf import Shelf
 from service.jobs.queue import Doorbell, make_celery
 from service.jobs.sweep import Sweeper
 from service.models.versions import ModelCatalog
@@ -57,6 +60,7 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
     problems.install(app)
     for resource in (datasets, jobs, events, models, predict_lines, predict, system):
         app.include_router(resource.router)
+        check_every_route(resource.router)
     return app
 
 
@@ -75,9 +79,11 @@ def open_context(settings: Settings, closing: threading.Event) -> Context:
         doorbell=Doorbell(make_celery(settings)),
         catalog=catalog,
         engine=engine,
-        shelf=Shelf(catalog.resolve, runtime.load, engine, settings.model_memory_bytes),
+        shelves=Shelves(catalog.resolve, runtime.load, engine, settings.model_memory_bytes),
         runtime=runtime,
         closing=closing,
+        gate=Gate(settings, database),
+        rates=RateLimits(settings),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.errors import ClassiglotError
+from service.key_commands import add_key_commands
 from service.settings import Settings, read_settings
 
 
@@ -39,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add(commands, "sample", _sample, "print the demo's data set, a body for POST /datasets")
     fetch = _add(commands, "fetch", _fetch, "download a base model to this machine, for jobs to start from")
     fetch.add_argument("name", help="such as xlm-roberta-base; GET /info lists them")
+    add_key_commands(_add(commands, "keys", None, "make, list and revoke API keys"))
     _add(commands, "migrate", _migrate, "bring the database to this version's schema")
     return parser
 

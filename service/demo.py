@@ -29,7 +29,7 @@ console = Console()
 
 def run_demo(settings: Settings) -> int:
     """Starts the system, trains on a few hundred questions, prints the report, predicts. Raises: ClassiglotError."""
-    settings = settings.model_copy(update={"log_level": "warning", "port": 0})
+    settings = settings.model_copy(update={"log_level": "warning", "port": 0, "host": "127.0.0.1"})
     console.print("[bold]Classiglot demo[/]: starting service, worker and broker on their embedded defaults …")
     with running_system(settings) as (system, asked_to_stop):
         if asked_to_stop.is_set():

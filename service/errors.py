@@ -3,6 +3,8 @@ turns them into HTTP, and this file knows no web framework.
 
     ClassiglotError
     ├── Unreadable          400  the body cannot be read at all
+    ├── Unauthenticated     401  no key, or none that is good
+    ├── Forbidden           403  a good key without the scope
     ├── NotFound            404  no such data set, job, model, report
     ├── Conflict            409  understood, but not in this state
     ├── TooLarge            413  over a limit that the operator set
@@ -11,6 +13,8 @@ turns them into HTTP, and this file knows no web framework.
     │   ├── DatasetInvalid  422  complaints that name split, row and field
     │   └── BaseModelUnavailable  a base model that cannot be had here
     ├── Overloaded          429  no room in the queue now
+    │   ├── RateLimited     429  too many requests in this window
+    │   └── QuotaExceeded   429  the project has all it may have for now
     ├── Unavailable         503  not ready, or a dependency is down
     │   └── DeviceMissing   503  a GPU was asked for and is not there
     ├── LeaseLost           ---  another attempt owns the job now: stop, and write nothing more
@@ -60,6 +64,16 @@ class Unreadable(ClassiglotError):
     code = "body_unreadable"
 
 
+class Unauthenticated(ClassiglotError):
+    status = 401
+    code = "key_invalid"
+
+
+class Forbidden(ClassiglotError):
+    status = 403
+    code = "scope_missing"
+
+
 class NotFound(ClassiglotError):
     status = 404
     code = "not_found"
@@ -96,6 +110,14 @@ class BaseModelUnavailable(Unacceptable):
 class Overloaded(ClassiglotError):
     status = 429
     code = "overloaded"
+
+
+class RateLimited(Overloaded):
+    code = "rate_limited"
+
+
+class QuotaExceeded(Overloaded):
+    code = "quota_exceeded"
 
 
 class Unavailable(ClassiglotError):

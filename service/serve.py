@@ -6,6 +6,7 @@ from types import FrameType
 
 import uvicorn
 
+from service.access.gate import must_have_key
 from service.app import create_app
 from service.errors import SettingsInvalid
 from service.logs import configure_logs
@@ -15,8 +16,9 @@ GRACE_SECONDS = 25  # for requests under way when the process is asked to stop; 
 
 
 def serve(settings: Settings) -> int:
-    """Serves until SIGTERM or SIGINT. Raises: SettingsInvalid when the address cannot be listened on."""
+    """Serves until SIGTERM or SIGINT. Raises: SettingsInvalid when it cannot listen there, or needs a key to."""
     configure_logs(settings.log_level, process="api")
+    must_have_key(settings)
     closing = threading.Event()
     config = uvicorn.Config(
         create_app(settings, closing),

@@ -1,6 +1,7 @@
 """Every setting, typed, frozen, read once from the environment when a process starts."""
 
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,15 +11,18 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.errors import SettingsInvalid
 
 MEBIBYTE = 1024 * 1024
+RateLimit = Annotated[str | None, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")]
 
 
 class Settings(BaseSettings):
     """What an operator may set. The environment variable is the field's name in capitals, no prefix.
 
+    `none` takes a limit away that has a default.
+
     With nothing set, everything is embedded under `data_dir`: SQLite, a folder, a broker of our own.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_parse_none_str="none")
 
     # where things are kept
     data_dir: Path = Field(default=Path("data"), description="folder of everything that must be kept")
@@ -54,6 +58,21 @@ class Settings(BaseSettings):
     max_text_bytes: int = Field(default=MEBIBYTE, ge=1, description="largest single text, in UTF-8")
     max_request_bytes: int = Field(default=32 * MEBIBYTE, ge=1, description="largest body of any other request")
     max_texts: int = Field(default=10_000, ge=1, description="most texts in one `POST /predict`")
+
+    # keys: how often each may ask, and how often an address may guess
+    rate_limit_read: RateLimit = Field(default="1200/minute", description="requests with scope `read`, per key")
+    rate_limit_train: RateLimit = Field(default="300/minute", description="requests with scope `train`, per key")
+    rate_limit_predict: RateLimit = Field(default="12000/minute", description="`POST /predict`, per key")
+    rate_limit_wrong_keys: RateLimit = Field(
+        default="20/minute", description="wrong keys from one address before the answer is 429"
+    )
+
+    # quotas: what one project may have
+    quota_jobs: int | None = Field(default=1_000, ge=1, description="jobs queued and running in one project")
+    quota_models: int | None = Field(default=1_000, ge=1, description="models in one project")
+    quota_bytes: int | None = Field(
+        default=1024 * 1024 * MEBIBYTE, ge=1, description="bytes of data sets and models in one project"
+    )
 
     # serving
     max_batch_tokens: int = Field(default=8_192, ge=512, description="tokens in one forward pass, padding counted")
@@ -113,6 +132,16 @@ class Settings(BaseSettings):
         if url and "://" in url and not url.startswith("file://"):
             raise ValueError("must be a folder or a file:// URL; object stores are not supported yet")
         return url
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the address that is listened on."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     @cached_property
     def sql_url(self) -> str:

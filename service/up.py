@@ -15,6 +15,7 @@ from types import FrameType
 import httpx
 
 from service import processes
+from service.access.gate import must_have_key
 from service.errors import SettingsInvalid
 from service.jobs.embedded_broker import start_broker
 from service.logs import configure_logs, get_logger
@@ -116,6 +117,7 @@ def run_everything(settings: Settings) -> int:
 def running_system(settings: Settings) -> Iterator[tuple[System, threading.Event]]:
     """The system, ready, for the block; the event tells of Ctrl-C or SIGTERM. Raises: SettingsInvalid."""
     with _only_one(settings):
+        must_have_key(settings)
         settings = _with_free_port(settings)
         asked_to_stop = _on_signals()
         system = System(settings)

@@ -13,12 +13,13 @@ MODULES = sorted(path for package in ("service", "worker") for path in (ROOT / p
 
 GROUND = ["service.errors", "service.settings", "service.logs", "service.processes"]
 STORE = [*GROUND, "service.store"]
+ACCESS = [*STORE, "service.access"]
 MODELS = [*STORE, "service.models"]
 INFERENCE = [*MODELS, "service.inference"]
-DATASETS = [*STORE, "service.datasets"]
+DATASETS = [*ACCESS, "service.datasets"]
 JOBS = [*INFERENCE, *DATASETS, "service.jobs"]
 API = [*JOBS, "service.api"]
-TOP = [*API, "service.app", "service.serve", "service.up", "service.demo", "service.fetch"]
+TOP = [*API, "service.app", "service.key_commands", "service.serve", "service.up", "service.demo", "service.fetch"]
 TRAINING = ["service.errors", "service.logs", "service.store", "service.inference", "service.models.base_models",
             "service.jobs.spec", "worker.training"]  # fmt: skip
 
@@ -29,6 +30,7 @@ MAY_IMPORT = {
     "service.logs": [],
     "service.processes": [],
     "service.store": STORE,
+    "service.access": ACCESS,
     "service.datasets": DATASETS,
     "service.models": MODELS,
     "service.inference": INFERENCE,
@@ -49,6 +51,7 @@ ROOMS = {
     "redis": ["service.jobs.embedded_broker"],
     "sqlalchemy": ["service.store"],
     "alembic": ["service.store"],
+    "limits": ["service.access.rates"],
     "torch": ["service.inference", "worker.training", "worker.run", "worker.publish"],
     "transformers": ["service.inference", "worker.training"],
     "openvino": ["service.inference.engines"],

@@ -204,7 +204,8 @@ def test_the_commands_in_the_comments_can_be_run() -> None:
         assert program in PROJECT["scripts"]
         assert name in OURS
         assert "profiles" not in SERVICES[name]
-        assert build_parser().parse_args(arguments).name in HUB_IDS
+        parsed = build_parser().parse_args(arguments)
+        assert parsed.name in HUB_IDS if arguments[0] == "fetch" else arguments[:2] == ["keys", "create"]
 
 
 # -- services, volumes, profiles ----------------------------------------------------------------------------
@@ -299,6 +300,12 @@ def test_the_services_healthcheck_asks_a_route_that_exists(settings: Settings) -
     assert (url.hostname, url.port) == ("127.0.0.1", Settings.model_fields["port"].default)
     # Not `routes`: FastAPI keeps those of an included router behind one object without a path.
     assert "get" in create_app(settings).openapi()["paths"][url.path]
+
+
+def test_the_head_makes_a_key_before_it_starts_a_service_that_others_can_reach() -> None:
+    head = COMPOSE_TEXT.split("name: classiglot")[0]
+    assert 0 < head.index("classiglot keys create") < head.index("--profile cpu up")
+    assert not read_settings(host=environment("service")["HOST"]).is_loopback
 
 
 @pytest.mark.usefixtures("clean")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.access.scopes import SCOPES
 from service.cli import build_parser
 from service.settings import Settings
 
@@ -39,8 +40,18 @@ def test_the_map_names_files_that_exist_and_every_package() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", sorted(set(re.findall(r"classiglot ((?:up|api|worker|demo|sample|fetch)\b)", README)))
+    "command", sorted(set(re.findall(r"classiglot ((?:up|api|worker|demo|sample|fetch|migrate)\b)", README)))
 )
 def test_commands_exist(command: str) -> None:
     arguments = [command, "xlm-roberta-base"] if command == "fetch" else [command]
     assert build_parser().parse_args(arguments).run
+
+
+@pytest.mark.parametrize("line", re.findall(r"^classiglot (keys .+?)(?: +#.*)?$", README, re.MULTILINE))
+def test_the_commands_of_keys_can_be_run(line: str) -> None:
+    assert build_parser().parse_args(line.replace("<id>", "cgk_1").split()).run
+
+
+def test_the_table_of_scopes_has_each() -> None:
+    table = README.split("| scope | allows |")[1].split("\n\n")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` ", table, re.MULTILINE)) == SCOPES

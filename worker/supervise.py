@@ -86,14 +86,14 @@ class Attempt:
 
     def _find_dataset(self) -> DatasetRecord:
         with self.database.read() as tx:
-            dataset = dataset_rows.get(tx, self.job.dataset_id)
+            dataset = dataset_rows.get(tx, self.job.project, self.job.dataset_id)
         if dataset is None:
             raise NotFound("the job's data set is gone; upload it again and submit a new job", code="dataset_not_found")
         return dataset
 
     def _order(self, dataset: DatasetRecord) -> Order:
         with self.database.read() as tx:
-            scored = job_rows.times_scored(tx, dataset.test_sha256)
+            scored = job_rows.times_scored(tx, self.job.project, dataset.test_sha256)
         return Order(
             job_id=self.job.id,
             attempt=self.job.attempt,
@@ -201,6 +201,8 @@ class Attempt:
         """The model's row and the job's end are one transaction: this is what makes the model exist."""
         model = {
             "id": content["model_id"],
+            "project": self.job.project,
+            "bytes": self.artifacts.size("models", content["model_id"]),
             "name": self.job.name,
             "task": dataset.task,
             "labels": dataset.labels,

@@ -6,9 +6,11 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from service.access.gate import Gate
+from service.access.rates import RateLimits
+from service.api.shelves import Shelves
 from service.inference.batcher import Engine
 from service.inference.runtime import Runtime
-from service.inference.shelf import Shelf
 from service.jobs.queue import Doorbell
 from service.models.versions import ModelCatalog
 from service.settings import Settings
@@ -24,9 +26,11 @@ class Context:
     doorbell: Doorbell
     catalog: ModelCatalog
     engine: Engine
-    shelf: Shelf
+    shelves: Shelves
     runtime: Runtime
     closing: threading.Event
+    gate: Gate
+    rates: RateLimits
 
 
 def _get_context(request: Request) -> Context:

@@ -10,7 +10,8 @@ from starlette.datastructures import FormData, UploadFile
 
 from service.api.body_limit import content_type
 from service.api.context import Context, In
-from service.api.fields import After, Body, Id, Language, Limit, Name, PageOf, rfc3339
+from service.api.fields import After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, rfc3339
+from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.problems import responses
 from service.datasets.dataset import SPLITS
 from service.datasets.ingest import Cut, Submission, Upload, dataset_not_found, delete_dataset, store_dataset
@@ -19,7 +20,7 @@ from service.errors import Detail, Unacceptable, UnsupportedMedia
 from service.store import datasets as dataset_rows
 from service.store.records import DatasetRecord, Task
 
-router = APIRouter(tags=["data sets"])
+router = APIRouter(tags=["data sets"], responses=REFUSALS)
 Fields = TypeVar("Fields", bound="DatasetFields")
 
 
@@ -137,10 +138,14 @@ _BODIES = {
     status_code=201,
     response_model=DatasetView,
     openapi_extra=_BODIES,
-    responses=responses(400, 413, 415, 422),
+    responses=responses(400, 409, 413, 415, 422),
 )
-async def create_dataset(request: Request, response: Response, context: In) -> DatasetView:
-    """Uploads a data set, as JSON or as files. A fault refuses all of it and names split, row and field."""
+async def create_dataset(
+    request: Request, response: Response, context: In, access: Trainer, idempotency_key: IdempotencyKey = None
+) -> DatasetView:
+    """Uploads a data set, as JSON or as files. A fault refuses all of it and names split, row and field.
+
+    The same `Idempotency-Key` with the same upload gives the same data set."""
     kind = content_type(request.scope)
     if kind == "multipart/form-data":
         async with request.form(max_files=3, max_fields=10) as form:
@@ -149,13 +154,14 @@ async def create_dataset(request: Request, response: Response, context: In) -> D
         submission = await run_in_threadpool(_from_json, await request.body())
     else:
         raise UnsupportedMedia("send application/json, or multipart/form-data with files")
-    record = await run_in_threadpool(_store, submission, context)
+    record = await run_in_threadpool(_store, submission, context, access.project, idempotency_key)
     response.headers["Location"] = f"/datasets/{record.id}"
     return view(record)
 
 
-def _store(submission: Submission, context: Context) -> DatasetRecord:
-    return store_dataset(submission, context.settings, context.database, context.artifacts)
+def _store(submission: Submission, context: Context, project: str, key: str | None) -> DatasetRecord:
+    parts = (context.settings, context.database, context.artifacts)
+    return store_dataset(submission, *parts, project=project, key=key)
 
 
 def _from_json(data: bytes) -> Submission:
@@ -199,22 +205,22 @@ def _refused(field: str, message: str) -> Unacceptable:
 
 
 @router.get("/datasets", response_model=PageOf[DatasetView], responses=responses(422))
-def list_datasets(context: In, limit: Limit = 20, after: After = None) -> PageOf[DatasetView]:
+def list_datasets(context: In, access: Reader, limit: Limit = 20, after: After = None) -> PageOf[DatasetView]:
     with context.database.read() as tx:
-        page = dataset_rows.page(tx, limit, after)
+        page = dataset_rows.page(tx, access.project, limit, after)
     return PageOf(data=[view(record) for record in page.data], has_more=page.has_more)
 
 
 @router.get("/datasets/{dataset_id}", response_model=DatasetView, responses=responses(404))
-def get_dataset(dataset_id: Id, context: In) -> DatasetView:
+def get_dataset(dataset_id: Id, context: In, access: Reader) -> DatasetView:
     with context.database.read() as tx:
-        record = dataset_rows.get(tx, dataset_id)
+        record = dataset_rows.get(tx, access.project, dataset_id)
     if record is None:
         raise dataset_not_found()
     return view(record)
 
 
 @router.delete("/datasets/{dataset_id}", status_code=204, responses=responses(404, 409))
-def remove_dataset(dataset_id: Id, context: In) -> None:
+def remove_dataset(dataset_id: Id, context: In, access: Trainer) -> None:
     """Deletes a data set; finished jobs and models made from it stay."""
-    delete_dataset(dataset_id, context.database, context.artifacts)
+    delete_dataset(access.project, dataset_id, context.database, context.artifacts)

@@ -11,13 +11,14 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, In
 from service.api.fields import Id, PageOf, rfc3339
+from service.api.guard import REFUSALS, Reader, still_admitted
 from service.api.jobs import find_job
 from service.api.problems import responses
 from service.errors import ClassiglotError
 from service.store import events as event_rows
 from service.store.records import FINAL, EventRecord, Page
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], responses=REFUSALS)
 POLL_SECONDS = 0.5
 PING_SECONDS = 15.0
 DIGITS = r"^[0-9]{1,15}$"
@@ -56,35 +57,39 @@ async def list_events(
     job_id: Id,
     request: Request,
     context: In,
+    access: Reader,
     after: Number = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     last_event_id: LastEventId = None,
 ) -> Any:
     """Oldest first. With `Accept: text/event-stream` live, until the job is final; resumable with `Last-Event-ID`."""
-    job = await run_in_threadpool(find_job, job_id, context)
+    job = await run_in_threadpool(find_job, access.project, job_id, context)
     start = int(last_event_id or after or 0)
     if "text/event-stream" not in request.headers.get("accept", ""):
-        page = await run_in_threadpool(_read, context, job_id, limit, start)
+        page = await run_in_threadpool(_read, context, access.project, job_id, limit, start)
         return PageOf(data=[view(event) for event in page.data], has_more=page.has_more)
     if job.status in FINAL and start >= job.last_event:
         return Response(status_code=204)  # tells an EventSource that asks again to stop asking
-    return EventSourceResponse(_stream(context, job_id, start), headers={"Cache-Control": "no-store"})
+    return EventSourceResponse(
+        _stream(context, request, access.project, job_id, start), headers={"Cache-Control": "no-store"}
+    )
 
 
-def _read(context: Context, job_id: str, limit: int, after: int) -> Page[EventRecord]:
+def _read(context: Context, project: str, job_id: str, limit: int, after: int) -> Page[EventRecord]:
     with context.database.read() as tx:
-        return event_rows.page(tx, job_id, limit, after)
+        return event_rows.page(tx, project, job_id, limit, after)
 
 
-async def _stream(context: Context, job_id: str, after: int) -> AsyncIterator[bytes]:
-    """Every event after number `after`, as it comes; ends once the job is final and all has been sent, or when the
-    service stops: the client then asks again with Last-Event-ID."""
+async def _stream(context: Context, request: Request, project: str, job_id: str, after: int) -> AsyncIterator[bytes]:
+    """Every event after number `after`, as it comes; ends once the job is final and all has been sent, when the
+    service stops or the key is revoked: the client then asks again with Last-Event-ID."""
     silent = 0.0
     while not context.closing.is_set():
         try:
+            await still_admitted(request, context)
             # the status first: what is written before a job becomes final is then read below
-            job = await run_in_threadpool(find_job, job_id, context)
-            page = await run_in_threadpool(_read, context, job_id, 500, after)
+            job = await run_in_threadpool(find_job, project, job_id, context)
+            page = await run_in_threadpool(_read, context, project, job_id, 500, after)
         except ClassiglotError:
             return  # the client comes back with Last-Event-ID, and is told then
         for event in page.data:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
-from fastapi import Path, Query
+from fastapi import Header, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from service.datasets.checks import why_unsafe
@@ -32,6 +32,10 @@ Id = Annotated[str, Path(max_length=60, pattern=r"^[a-z0-9_]+$")]
 Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[
     str | None, Query(max_length=60, pattern=r"^[a-z0-9_]+$", description="the last id of the page before")
+]
+
+IdempotencyKey = Annotated[
+    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
 ]
 
 

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from service.api.context import Context, In
-from service.api.fields import After, Body, Id, Language, Limit, Name, PageOf, SafeText, rfc3339
+from service.api.fields import After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, SafeText, rfc3339
+from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.json_route import JsonRoute
 from service.api.problems import responses
 from service.errors import Conflict
@@ -18,8 +19,7 @@ from service.jobs.submit import JobRequest, cancel_job, job_not_found, submit_jo
 from service.store import jobs as job_rows
 from service.store.records import JobRecord, Status
 
-router = APIRouter(tags=["jobs"], route_class=JsonRoute)
-Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+router = APIRouter(tags=["jobs"], route_class=JsonRoute, responses=REFUSALS)
 _TEXT = {"schema": {"type": "string"}}
 MetadataKey = Annotated[SafeText, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[SafeText, StringConstraints(max_length=512)]
@@ -101,40 +101,43 @@ def view(job: JobRecord) -> JobView:
     )
 
 
-def find_job(job_id: str, context: Context) -> JobRecord:
+def find_job(project: str, job_id: str, context: Context) -> JobRecord:
     """Raises: NotFound."""
     with context.database.read() as tx:
-        job = job_rows.get(tx, job_id)
+        job = job_rows.get(tx, project, job_id)
     if job is None:
         raise job_not_found()
     return job
 
 
 @router.post("/jobs", status_code=202, response_model=JobView, responses=responses(400, 404, 409, 413, 415, 422, 503))
-def create_job(body: JobBody, response: Response, context: In, idempotency_key: Key = None) -> JobView:
+def create_job(
+    body: JobBody, response: Response, context: In, access: Trainer, idempotency_key: IdempotencyKey = None
+) -> JobView:
     """Queues a training run. The same `Idempotency-Key` with the same body gives the same job."""
     request = JobRequest(**{name: getattr(body, name) for name in type(body).model_fields})
-    job = submit_job(request, idempotency_key, context.settings, context.database, context.doorbell)
+    parts = (context.settings, context.database, context.doorbell)
+    job = submit_job(request, idempotency_key, *parts, project=access.project)
     response.headers["Location"] = f"/jobs/{job.id}"
     return view(job)
 
 
 @router.get("/jobs", response_model=PageOf[JobView], responses=responses(422))
-def list_jobs(context: In, limit: Limit = 20, after: After = None) -> PageOf[JobView]:
+def list_jobs(context: In, access: Reader, limit: Limit = 20, after: After = None) -> PageOf[JobView]:
     with context.database.read() as tx:
-        page = job_rows.page(tx, limit, after)
+        page = job_rows.page(tx, access.project, limit, after)
     return PageOf(data=[view(job) for job in page.data], has_more=page.has_more)
 
 
 @router.get("/jobs/{job_id}", response_model=JobView, responses=responses(404))
-def get_job(job_id: Id, context: In) -> JobView:
-    return view(find_job(job_id, context))
+def get_job(job_id: Id, context: In, access: Reader) -> JobView:
+    return view(find_job(access.project, job_id, context))
 
 
 @router.post("/jobs/{job_id}/cancel", response_model=JobView, responses=responses(404, 409))
-def cancel(job_id: Id, context: In) -> JobView:
+def cancel(job_id: Id, context: In, access: Trainer) -> JobView:
     """Ends a job: at once while it is queued, within seconds while it runs."""
-    return view(cancel_job(job_id, context.database))
+    return view(cancel_job(access.project, job_id, context.database))
 
 
 @router.get(
@@ -142,10 +145,10 @@ def cancel(job_id: Id, context: In) -> JobView:
     response_model=Report,
     responses=responses(404, 409) | {200: {"content": {"text/html": _TEXT, "text/plain": _TEXT}}},
 )
-def get_report(job_id: Id, request: Request, context: In) -> FileResponse:
+def get_report(job_id: Id, request: Request, context: In, access: Reader) -> FileResponse:
     """The test report; with `Accept: text/html` as a page for people, with `Accept: text/plain` scikit-learn's
     classification report."""
-    job = find_job(job_id, context)
+    job = find_job(access.project, job_id, context)
     if job.model_id is None:
         raise Conflict(f"the job is {job.status}; only a job that succeeded has a report", code="report_not_ready")
     folder = context.artifacts.open("reports", job.model_id)

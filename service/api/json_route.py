@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from service.api.body_limit import content_type
+from service.api.guard import admit_early
 from service.datasets.json_text import parse_json
 from service.errors import UnsupportedMedia
 
@@ -23,6 +24,7 @@ class JsonRoute(APIRoute):
 
         async def read_and_handle(request: Request) -> Response:
             strict = _StrictRequest(request.scope, request.receive)
+            await admit_early(strict, self.dependant)  # nobody has us read a body who may not send one
             if self.body_field:
                 await strict.json()  # here, because FastAPI would swallow what it raises
             return await handle(strict)

@@ -10,10 +10,11 @@ from starlette.concurrency import run_in_threadpool
 from service.api.archive import stream_archive
 from service.api.context import In
 from service.api.fields import After, Id, Limit, PageOf, rfc3339
+from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.problems import responses
 from service.store.records import ModelRecord, Task
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], responses=REFUSALS)
 
 
 class ModelView(BaseModel):
@@ -39,27 +40,27 @@ def view(record: ModelRecord, best: bool) -> ModelView:
 
 
 @router.get("/models", response_model=PageOf[ModelView], responses=responses(422))
-def list_models(context: In, limit: Limit = 20, after: After = None) -> PageOf[ModelView]:
-    page = context.catalog.page(limit, after)
+def list_models(context: In, access: Reader, limit: Limit = 20, after: After = None) -> PageOf[ModelView]:
+    page = context.catalog.page(access.project, limit, after)
     return PageOf(data=[view(record, best) for record, best in page.data], has_more=page.has_more)
 
 
 @router.get("/models/{model_id}", response_model=ModelView, responses=responses(404))
-def get_model(model_id: Id, context: In) -> ModelView:
-    return view(*context.catalog.get(model_id))
+def get_model(model_id: Id, context: In, access: Reader) -> ModelView:
+    return view(*context.catalog.get(access.project, model_id))
 
 
 @router.post("/models/{model_id}/promote", response_model=ModelView, responses=responses(404))
-def promote_model(model_id: Id, context: In) -> ModelView:
+def promote_model(model_id: Id, context: In, access: Trainer) -> ModelView:
     """Makes this version answer for its name, whatever its validation loss, until another is promoted."""
-    return view(context.catalog.promote(model_id), best=True)
+    return view(context.catalog.promote(access.project, model_id), best=True)
 
 
 @router.delete("/models/{model_id}", status_code=204, responses=responses(404))
-async def delete_model(model_id: Id, context: In) -> None:
+async def delete_model(model_id: Id, context: In, access: Trainer) -> None:
     """Deletes a version for good. Requests under way end in peace; its number is not given out again."""
-    await run_in_threadpool(context.catalog.delete, model_id)
-    context.shelf.forget(model_id)
+    await run_in_threadpool(context.catalog.delete, access.project, model_id)
+    context.shelves.forget(access.project, model_id)
 
 
 @router.get(
@@ -67,9 +68,9 @@ async def delete_model(model_id: Id, context: In) -> None:
     response_class=StreamingResponse,
     responses=responses(404) | {200: {"content": {"application/gzip": {}}}},
 )
-def get_archive(model_id: Id, context: In) -> StreamingResponse:
+def get_archive(model_id: Id, context: In, access: Reader) -> StreamingResponse:
     """The checkpoint as a normal `transformers` folder, in a tar.gz."""
-    record, _ = context.catalog.get(model_id)
+    record, _ = context.catalog.get(access.project, model_id)
     folder = context.artifacts.open("models", model_id)
     name = f"{record.id}-v{record.version}"
     headers = {"Content-Disposition": f'attachment; filename="{name}.tar.gz"'}

@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -15,6 +16,8 @@ REGISTRY = CollectorRegistry()
 REQUESTS = Counter("classiglot_requests", "HTTP requests", ["method", "route", "status"], registry=REGISTRY)
 SECONDS = Histogram("classiglot_request_seconds", "Time to the end of the answer", ["route"], registry=REGISTRY)
 PREDICTED_TEXTS = Counter("classiglot_predicted_texts", "Texts that were answered", registry=REGISTRY)
+MARKS = "classiglot.marks"  # in a scope: what the guard leaves for the way out
+RATE_HEADERS = "rate headers"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -31,6 +34,8 @@ class Observer:
             return
         began = time.perf_counter()
         request_id = _request_id(scope)
+        marks: dict[object, Any] = {}
+        scope[MARKS] = marks
         status = 500
 
         async def send_marked(message: Message) -> None:
@@ -38,6 +43,7 @@ class Observer:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+                message["headers"] += marks.get(RATE_HEADERS, [])
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

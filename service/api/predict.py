@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, In
 from service.api.fields import Body, SafeText
+from service.api.guard import REFUSALS, Predictor
 from service.api.json_route import JsonRoute
 from service.api.observe import PREDICTED_TEXTS
 from service.api.predict_lines import DOCUMENTED
@@ -16,7 +17,7 @@ from service.api.text_lines import why_no_text
 from service.errors import Detail, TooLarge, Unacceptable
 from service.inference.predictions import Prediction, read_predictions
 
-router = APIRouter(tags=["predict"], route_class=JsonRoute)
+router = APIRouter(tags=["predict"], route_class=JsonRoute, responses=REFUSALS)
 
 
 class PredictBody(Body):
@@ -55,14 +56,14 @@ class PredictView(BaseModel):
     openapi_extra=DOCUMENTED,
     responses=responses(400, 404, 413, 415, 422, 429, 503),
 )
-async def predict(body: PredictBody, context: In) -> PredictView:
+async def predict(body: PredictBody, context: In, access: Predictor) -> PredictView:
     """Labels for texts, in the order asked. A name answers with its best version.
 
     Any number of texts may be sent as NDJSON (`{"text": "…"}` a line) or CSV, with `model`, `top_k` and `threshold` in
     the query; the answer then is NDJSON, a line for each row.
     """
     _check_texts(body.texts, context)
-    loaded = await context.shelf.take(body.model)
+    loaded = await context.shelves.take(access.project, body.model)
     rows = await run_in_threadpool(loaded.classifier.encoder.encode, body.texts)
     scores = await loaded.batcher.score(rows)
     predictions = read_predictions(scores, rows, loaded.classifier.card, body.threshold, body.top_k)

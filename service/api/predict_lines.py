@@ -18,6 +18,7 @@ from starlette.types import Scope
 from service.api.body_limit import content_type
 from service.api.context import In
 from service.api.fields import SafeText
+from service.api.guard import Predictor
 from service.api.observe import PREDICTED_TEXTS
 from service.api.text_lines import MEDIA_TYPES, Fault, read_texts
 from service.errors import Overloaded
@@ -54,13 +55,14 @@ DOCUMENTED = {  # beside the JSON body, which has the same path
 async def predict_lines(
     request: Request,
     context: In,
+    access: Predictor,
     model: Annotated[SafeText | None, Query(max_length=100)] = None,
     top_k: Annotated[int | None, Query(ge=1)] = None,
     threshold: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
 ) -> StreamingResponse:
     """The body is taken in whole before the first answer, for most clients read nothing while they send: were
     answers held back by that, and the body by the answers, both would wait for ever."""
-    loaded = await context.shelf.take(model)
+    loaded = await context.shelves.take(access.project, model)
     body: IO[bytes] = tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)  # noqa: SIM115  (closed with the answer)
     try:
         async for part in request.stream():

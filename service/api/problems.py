@@ -65,7 +65,9 @@ async def _known(_: Request, error: ClassiglotError) -> JSONResponse:
     if error.status >= 500 and not isinstance(error, Unavailable):
         log.error("request_failed", code=error.code, error=error.message)
     wait = error.retry_after or (1 if isinstance(error, Overloaded | Unavailable) else None)
-    headers = {"Retry-After": str(wait)} if wait else None
+    headers = {"Retry-After": str(wait)} if wait else {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     return problem(error.status, error.code, error.message, error.details, headers)
 
 

@@ -8,11 +8,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from service.api.context import In
+from service.api.guard import REFUSALS, Anyone, Operator, Reader
 from service.api.observe import REGISTRY
 from service.api.problems import responses
 from service.errors import Unavailable
 from service.models import base_models
 from service.store import jobs as job_rows
+from service.store import usage as usage_rows
 
 router = APIRouter(tags=["system"])
 
@@ -40,6 +42,22 @@ class BaseModelView(BaseModel):
     available: bool
 
 
+class QuotaView(BaseModel):
+    """`limit`: null where there is none."""
+
+    used: int
+    limit: int | None
+
+
+class UsageView(BaseModel):
+    """`jobs` that are queued or running, `models`, `bytes` of data sets and models."""
+
+    project: str
+    jobs: QuotaView
+    models: QuotaView
+    bytes: QuotaView
+
+
 class Info(BaseModel):
     name: Literal["classiglot"] = "classiglot"
     version: str
@@ -64,9 +82,9 @@ def ready(context: In) -> Health:
     return Health()
 
 
-@router.get("/metrics", response_class=Response)
-def metrics(context: In) -> Response:
-    """Prometheus text format."""
+@router.get("/metrics", response_class=Response, responses=REFUSALS)
+def metrics(context: In, _: Operator) -> Response:
+    """Prometheus text format; over all projects."""
     with context.database.read() as tx:
         counts = job_rows.count_by_status(tx)
     statuses = ("queued", "running", "succeeded", "failed", "cancelled")
@@ -82,8 +100,8 @@ def metrics(context: In) -> Response:
     return Response(generate_latest(REGISTRY) + "\n".join(lines).encode(), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/info", response_model=Info)
-def info(context: In) -> Info:
+@router.get("/info", response_model=Info, responses=REFUSALS)
+def info(context: In, _: Anyone) -> Info:
     """What this installation is, what it takes, and which base models it has."""
     settings = context.settings
     here = set(base_models.available(settings))
@@ -94,3 +112,15 @@ def info(context: In) -> Info:
         base_models=[BaseModelView(name=name, available=name in here) for name in base_models.allowed(settings)],
         language_models=base_models.language_map(),
     )
+
+
+@router.get("/usage", response_model=UsageView, responses=REFUSALS)
+def usage(context: In, access: Reader) -> UsageView:
+    """What the key's project has, and may have."""
+    with context.database.read() as tx:
+        used = usage_rows.count(tx, access.project)
+    quotas = {
+        name: QuotaView(used=getattr(used, name), limit=getattr(context.settings, f"quota_{name}"))
+        for name in ("jobs", "models", "bytes")
+    }
+    return UsageView(project=access.project, **quotas)

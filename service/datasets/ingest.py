@@ -1,8 +1,10 @@
 """An upload becomes a stored data set, or is refused whole."""
 
 import hashlib
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 
+from service.access.quotas import check_room_for_bytes
 from service.datasets.checks import check_labels, infer_task, to_examples
 from service.datasets.complaints import Complaints
 from service.datasets.dataset import SPLITS, Dataset, Example
@@ -14,9 +16,11 @@ from service.errors import Conflict, NotFound
 from service.settings import Settings
 from service.store import datasets as dataset_rows
 from service.store.artifacts import ArtifactStore
-from service.store.database import Database
+from service.store.database import Database, Transaction
+from service.store.idempotency import make_once, replay
 from service.store.ids import new_id
-from service.store.records import DatasetRecord, Task
+from service.store.records import DatasetRecord, Json, Task
+from service.store.usage import count_to_add
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +50,46 @@ class Submission:
     splits: dict[str, Upload | object]
     cut: Cut = field(default_factory=Cut)
 
+    def sha256(self) -> str:
+        """The same for two submissions that say the same, whatever stood between the parts of the form."""
+        asked = ["data set", self.name, self.task, self.language, asdict(self.cut)]
+        splits = {name: _said(split) for name, split in self.splits.items()}
+        return hashlib.sha256(json.dumps([*asked, splits], sort_keys=True).encode()).hexdigest()
+
+
+def _said(split: Upload | object) -> object:
+    return [split.filename, hashlib.sha256(split.data).hexdigest()] if isinstance(split, Upload) else split
+
 
 DEFAULT_SHARE = 0.2
 
 
 def store_dataset(
-    submission: Submission, settings: Settings, database: Database, artifacts: ArtifactStore
+    submission: Submission,
+    settings: Settings,
+    database: Database,
+    artifacts: ArtifactStore,
+    *,
+    project: str,
+    key: str | None = None,
 ) -> DatasetRecord:
-    """Checks, cuts and stores an upload. Raises: DatasetInvalid, Unreadable; then nothing is kept."""
+    """Checks, cuts and stores an upload. With an idempotency `key`, the same upload again gives the same data set.
+
+    Raises: DatasetInvalid, Unreadable, Conflict (quota; a key used for something else); then nothing is kept.
+    """
+    request_sha256 = submission.sha256() if key else ""
+    if key:  # before the work; what is at work just now is met below
+        with database.read() as tx:
+            if found := replay(tx, project, key, request_sha256, dataset_rows.get):
+                return found
     dataset = build_dataset(submission, settings)
     dataset_id = new_id("ds")
     with artifacts.writing("datasets", dataset_id) as folder:
         sums = write_dataset(dataset, folder)
-    values = {
+    values: Json = {
         "id": dataset_id,
+        "project": project,
+        "bytes": artifacts.size("datasets", dataset_id),
         "name": submission.name,
         "task": dataset.task,
         "language": submission.language,
@@ -70,22 +100,28 @@ def store_dataset(
         "val_sha256": sums["val"],
         "test_sha256": sums["test"],
     }
+
+    def add(tx: Transaction) -> DatasetRecord:
+        check_room_for_bytes(count_to_add(tx, project), values["bytes"], settings)
+        return dataset_rows.add(tx, values)
+
+    is_new = False
     try:
-        with database.write() as tx:
-            return dataset_rows.add(tx, values)
-    except BaseException:
-        artifacts.remove("datasets", dataset_id)
-        raise
+        record, is_new = make_once(database, project, key, request_sha256, add, dataset_rows.get)
+    finally:
+        if not is_new:
+            artifacts.remove("datasets", dataset_id)
+    return record
 
 
-def delete_dataset(dataset_id: str, database: Database, artifacts: ArtifactStore) -> None:
+def delete_dataset(project: str, dataset_id: str, database: Database, artifacts: ArtifactStore) -> None:
     """Raises: NotFound; Conflict while a job that is not final needs it."""
     with database.write() as tx:
-        if dataset_rows.get(tx, dataset_id, lock=True) is None:
+        if dataset_rows.get(tx, project, dataset_id, lock=True) is None:
             raise dataset_not_found()
-        if dataset_rows.in_use(tx, dataset_id):
+        if dataset_rows.in_use(tx, project, dataset_id):
             raise Conflict("a queued or running job needs this data set; cancel it first", code="dataset_in_use")
-        dataset_rows.remove(tx, dataset_id)
+        dataset_rows.remove(tx, project, dataset_id)
     artifacts.remove("datasets", dataset_id)
 
 

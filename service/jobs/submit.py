@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
+from service.access.quotas import check_room_for_job
 from service.datasets.ingest import dataset_not_found
 from service.errors import Conflict, NotFound
 from service.jobs.queue import Doorbell
@@ -13,9 +14,11 @@ from service.settings import Settings
 from service.store import datasets as dataset_rows
 from service.store import events as event_rows
 from service.store import jobs as job_rows
-from service.store.database import Database
+from service.store.database import Database, Transaction
+from service.store.idempotency import make_once
 from service.store.ids import new_id
 from service.store.records import FINAL, DatasetRecord, JobRecord, Json
+from service.store.usage import count_to_add
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +39,33 @@ class JobRequest:
 
 
 def submit_job(
-    request: JobRequest, key: str | None, settings: Settings, database: Database, doorbell: Doorbell
+    request: JobRequest,
+    key: str | None,
+    settings: Settings,
+    database: Database,
+    doorbell: Doorbell,
+    *,
+    project: str,
 ) -> JobRecord:
     """Stores the job as queued and rings for a worker.
 
     With an idempotency `key`, the same request again gives the same job.
-    Raises: NotFound (no such data set), Unacceptable, Conflict (the key was used for another request).
+    Raises: NotFound (the project has no such data set), Unacceptable, Conflict (the key was used for another request;
+    quota), QuotaExceeded.
     """
-    try:
-        with database.write() as tx:
-            if key and (used := job_rows.find_key(tx, key)):
-                return _replay(used, request, job_rows.get(tx, used[1]))
-            dataset = dataset_rows.get(tx, request.dataset_id, lock=True)
-            if dataset is None:
-                raise dataset_not_found()
-            job = job_rows.add(tx, _new_row(request, dataset, settings))
-            event_rows.append(tx, job.id, "queued", data={"base_model": job.base_model})
-            if key:
-                job_rows.add_key(tx, key, request.sha256(), job.id)
-    except job_rows.KeyTaken:  # now the other transaction's job can be seen
-        return submit_job(request, key, settings, database, doorbell)
-    doorbell.ring_soon(job.id)
-    return job
 
+    def add(tx: Transaction) -> JobRecord:
+        dataset = dataset_rows.get(tx, project, request.dataset_id, lock=True)
+        if dataset is None:
+            raise dataset_not_found()
+        check_room_for_job(count_to_add(tx, project), settings)
+        job = job_rows.add(tx, _new_row(request, dataset, settings))
+        event_rows.append(tx, job.id, "queued", data={"base_model": job.base_model})
+        return job
 
-def _replay(used: tuple[str, str], request: JobRequest, job: JobRecord | None) -> JobRecord:
-    if job is None or used[0] != request.sha256():
-        raise Conflict(
-            "this Idempotency-Key was used for another request; send a new key with a new request",
-            code="idempotency_key_reused",
-        )
+    job, is_new = make_once(database, project, key, request.sha256(), add, job_rows.get)
+    if is_new:
+        doorbell.ring_soon(job.id)
     return job
 
 
@@ -77,6 +77,7 @@ def _new_row(request: JobRequest, dataset: DatasetRecord, settings: Settings) ->
     steps = -(-rows // hyperparameters.batch_size) * hyperparameters.num_epochs
     return {
         "id": new_id("job"),
+        "project": dataset.project,
         "dataset_id": dataset.id,
         "test_sha256": dataset.test_sha256,
         "name": request.name or dataset.name,
@@ -87,14 +88,14 @@ def _new_row(request: JobRequest, dataset: DatasetRecord, settings: Settings) ->
     }
 
 
-def cancel_job(job_id: str, database: Database) -> JobRecord:
+def cancel_job(project: str, job_id: str, database: Database) -> JobRecord:
     """Asks for the end of a job. A second cancel is no error. Raises: NotFound; Conflict once it is final."""
     with database.write() as tx:
-        job = job_rows.request_cancel(tx, job_id)
+        job = job_rows.request_cancel(tx, project, job_id)
         if job is not None:
             event_rows.append(tx, job_id, "cancelled" if job.status == "cancelled" else "cancellation asked for")
             return job
-        job = job_rows.get(tx, job_id)
+        job = job_rows.get(tx, project, job_id)
     if job is None:
         raise job_not_found()
     assert job.status in FINAL

@@ -22,41 +22,41 @@ def choose_best(versions: Sequence[ModelRecord]) -> ModelRecord:
 
 
 class ModelCatalog:
-    """The finished models of this installation."""
+    """The finished models of this installation, asked for by project."""
 
     def __init__(self, database: Database, artifacts: ArtifactStore) -> None:
         self._database = database
         self._artifacts = artifacts
 
-    def get(self, model_id: str) -> tuple[ModelRecord, bool]:
+    def get(self, project: str, model_id: str) -> tuple[ModelRecord, bool]:
         """The version and whether it is its name's best. Raises: NotFound."""
         with self._database.read() as tx:
-            record = model_rows.get(tx, model_id)
+            record = model_rows.get(tx, project, model_id)
             if record is None:
                 raise _no_such_id()
-            return record, choose_best(model_rows.versions(tx, {record.name})).id == record.id
+            return record, choose_best(model_rows.versions(tx, project, {record.name})).id == record.id
 
-    def page(self, limit: int, after: str | None) -> Page[tuple[ModelRecord, bool]]:
+    def page(self, project: str, limit: int, after: str | None) -> Page[tuple[ModelRecord, bool]]:
         with self._database.read() as tx:
-            page = model_rows.page(tx, limit, after)
-            versions = model_rows.versions(tx, {record.name for record in page.data})
+            page = model_rows.page(tx, project, limit, after)
+            versions = model_rows.versions(tx, project, {record.name for record in page.data})
         names: dict[str, list[ModelRecord]] = {}
         for version in versions:
             names.setdefault(version.name, []).append(version)
         best = {choose_best(group).id for group in names.values()}
         return Page([(record, record.id in best) for record in page.data], page.has_more)
 
-    def resolve(self, wanted: str | None) -> ModelRecord:
-        """The version that answers for an id, a name, or for nothing where only one name exists.
+    def resolve(self, project: str, wanted: str | None) -> ModelRecord:
+        """The version that answers for an id, a name, or for nothing where the project has only one name.
 
         Raises: NotFound; Unacceptable when a name is needed.
         """
         with self._database.read() as tx:
             if wanted is None:
-                wanted = self._only_name(model_rows.names(tx, limit=2))
-            elif record := model_rows.get(tx, wanted):
+                wanted = self._only_name(model_rows.names(tx, project, limit=2))
+            elif record := model_rows.get(tx, project, wanted):
                 return record
-            versions = model_rows.versions(tx, {wanted})
+            versions = model_rows.versions(tx, project, {wanted})
         if not versions:
             raise NotFound("no model has this name or id; GET /models lists them", code="model_not_found")
         return choose_best(versions)
@@ -68,19 +68,19 @@ class ModelCatalog:
             raise Unacceptable('several models exist; say which with "model": "<name or id>"', code="model_required")
         return names[0]
 
-    def promote(self, model_id: str) -> ModelRecord:
+    def promote(self, project: str, model_id: str) -> ModelRecord:
         """Pins a version as its name's best, until another is. Raises: NotFound."""
         with self._database.write() as tx:
-            if not model_rows.pin(tx, model_id):
+            if not model_rows.pin(tx, project, model_id):
                 raise _no_such_id()
-            record = model_rows.get(tx, model_id)
+            record = model_rows.get(tx, project, model_id)
         assert record is not None
         return record
 
-    def delete(self, model_id: str) -> None:
+    def delete(self, project: str, model_id: str) -> None:
         """Takes a version away; requests that already hold it end in peace. Raises: NotFound."""
         with self._database.write() as tx:
-            if not model_rows.remove(tx, model_id):
+            if not model_rows.remove(tx, project, model_id):
                 raise _no_such_id()
         with contextlib.suppress(OSError):  # the row is gone: what is left on disk is garbage, not a model
             self._artifacts.remove("models", model_id)

@@ -84,6 +84,11 @@ class ArtifactStore:
                 raise _corrupt(kind, name, relative)
         return folder
 
+    def size(self, kind: Kind, name: str) -> int:
+        """Bytes of all files of a published folder, by its manifest."""
+        files = json.loads((self.path(kind, name) / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return sum(int(file["bytes"]) for file in files.values())
+
     def path(self, kind: Kind, name: str) -> Path:
         return self.root / kind / name
 

@@ -13,6 +13,7 @@ from service.errors import Unavailable
 from service.logs import get_logger
 
 log = get_logger(__name__)
+Transaction = Connection  # its name elsewhere: SQLAlchemy stays in this package
 
 
 class Database:

@@ -1,6 +1,6 @@
 """Rows of `events`: numbered 1, 2, … within a job, without gaps."""
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, exists, insert, select, update
 
 from service.errors import LeaseLost
 from service.store.jobs import held_by
@@ -32,8 +32,9 @@ def append(
     return int(number)
 
 
-def page(tx: Connection, job_id: str, limit: int, after: int) -> Page[EventRecord]:
-    """Up to `limit` events with a number above `after`, oldest first."""
-    query = select(events).where(events.c.job_id == job_id, events.c.number > after)
+def page(tx: Connection, project: str, job_id: str, limit: int, after: int) -> Page[EventRecord]:
+    """Up to `limit` events of the project's job with a number above `after`, oldest first."""
+    mine = exists().where(jobs.c.project == project, jobs.c.id == job_id)
+    query = select(events).where(events.c.job_id == job_id, events.c.number > after, mine)
     rows = tx.execute(query.order_by(events.c.number).limit(limit + 1)).mappings().all()
     return Page([EventRecord(**row) for row in rows[:limit]], has_more=len(rows) > limit)

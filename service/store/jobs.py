@@ -17,12 +17,11 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 
 from service.errors import LeaseLost
 from service.store.paging import page_newest_first
 from service.store.records import Claim, JobRecord, Json, Page
-from service.store.tables import idempotency_keys, jobs, now
+from service.store.tables import jobs, now
 
 _NO_LEASE = {"lease_owner": null(), "lease_until": null()}
 
@@ -32,48 +31,27 @@ def add(tx: Connection, values: Json) -> JobRecord:
     return JobRecord(**tx.execute(statement).mappings().one())
 
 
-def get(tx: Connection, job_id: str, *, lock: bool = False) -> JobRecord | None:
-    query = select(jobs).where(jobs.c.id == job_id)
+def get(tx: Connection, project: str, job_id: str, *, lock: bool = False) -> JobRecord | None:
+    query = select(jobs).where(jobs.c.project == project, jobs.c.id == job_id)
     row = tx.execute(query.with_for_update() if lock else query).mappings().one_or_none()
     return JobRecord(**row) if row else None
 
 
-def page(tx: Connection, limit: int, after: str | None) -> Page[JobRecord]:
-    return page_newest_first(tx, select(jobs), jobs, lambda row: JobRecord(**row), limit, after)
+def page(tx: Connection, project: str, limit: int, after: str | None) -> Page[JobRecord]:
+    query = select(jobs).where(jobs.c.project == project)
+    return page_newest_first(tx, query, jobs, lambda row: JobRecord(**row), limit, after)
 
 
 def count_by_status(tx: Connection) -> dict[str, int]:
+    """Over all projects."""
     rows = tx.execute(select(jobs.c.status, func.count()).group_by(jobs.c.status)).all()
     return {status: count for status, count in rows}
 
 
-def times_scored(tx: Connection, test_sha256: str) -> int:
-    """How many jobs have measured a model on this very test split."""
-    query = select(func.count()).where(jobs.c.test_sha256 == test_sha256, jobs.c.status == "succeeded")
-    return tx.execute(query).scalar_one()
-
-
-# -- idempotency keys ---------------------------------------------------------------------------------
-
-
-class KeyTaken(Exception):
-    """The idempotency key was stored by another transaction a moment earlier; this one must be rolled back."""
-
-
-def add_key(tx: Connection, key: str, request_sha256: str, job_id: str) -> None:
-    """Raises: KeyTaken."""
-    row = {"key": key, "request_sha256": request_sha256, "job_id": job_id, "created_at": now()}
-    try:
-        tx.execute(insert(idempotency_keys).values(**row))
-    except IntegrityError:
-        raise KeyTaken from None
-
-
-def find_key(tx: Connection, key: str) -> tuple[str, str] | None:
-    """The hash of the request that used this key, and the id of the job that it made."""
-    query = select(idempotency_keys.c.request_sha256, idempotency_keys.c.job_id)
-    row = tx.execute(query.where(idempotency_keys.c.key == key)).one_or_none()
-    return (row[0], row[1]) if row else None
+def times_scored(tx: Connection, project: str, test_sha256: str) -> int:
+    """How many jobs of the project have measured a model on this very test split."""
+    mine = (jobs.c.project == project, jobs.c.test_sha256 == test_sha256)
+    return tx.execute(select(func.count()).where(*mine, jobs.c.status == "succeeded")).scalar_one()
 
 
 # -- a worker's moves ---------------------------------------------------------------------------------
@@ -147,12 +125,12 @@ def crash(tx: Connection, claim: Claim, max_attempts: int, error: Json) -> bool:
 # -- anybody's moves ----------------------------------------------------------------------------------
 
 
-def request_cancel(tx: Connection, job_id: str) -> JobRecord | None:
+def request_cancel(tx: Connection, project: str, job_id: str) -> JobRecord | None:
     """queued → cancelled at once; running: asked for, and the worker that holds it ends it."""
     is_queued = jobs.c.status == "queued"
     statement = (
         update(jobs)
-        .where(jobs.c.id == job_id, jobs.c.status.in_(("queued", "running")))
+        .where(jobs.c.project == project, jobs.c.id == job_id, jobs.c.status.in_(("queued", "running")))
         .values(
             status=case((is_queued, "cancelled"), else_=jobs.c.status),
             finished_at=case((is_queued, now()), else_=jobs.c.finished_at),

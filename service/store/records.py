@@ -1,12 +1,13 @@
 """Rows as frozen dataclasses: what the rest of the house sees of the database."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 Task = Literal["choosing", "deciding"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
+DEFAULT_PROJECT = "default"  # of everything that was made without a key
 Json = dict[str, Any]
 T = TypeVar("T")
 
@@ -14,6 +15,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class DatasetRecord:
     id: str
+    project: str
     name: str
     task: Task
     language: str | None
@@ -23,12 +25,14 @@ class DatasetRecord:
     sha256: str
     val_sha256: str
     test_sha256: str
+    bytes: int
     created_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
     id: str
+    project: str
     status: Status
     phase: str | None
     dataset_id: str
@@ -77,6 +81,7 @@ class EventRecord:
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
     id: str
+    project: str
     name: str
     version: int
     task: Task
@@ -88,9 +93,34 @@ class ModelRecord:
     val_loss: float
     metrics: Json
     manifest_sha256: str
+    bytes: int
     pinned_at: float | None
     created_at: float
     deleted_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key, without its secret. `live`: neither revoked nor expired, by the database's clock."""
+
+    id: str
+    project: str
+    name: str
+    scopes: list[str]
+    secret_sha256: str = field(repr=False)
+    created_at: float
+    expires_at: float | None
+    revoked_at: float | None
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a project has: jobs that are queued or running, living models, bytes of data sets and living models."""
+
+    jobs: int
+    models: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
+from service.store.records import DEFAULT_PROJECT
+
 metadata = MetaData(
     naming_convention={  # Alembic can only change a constraint on SQLite that has a name
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -47,10 +49,21 @@ def _now_postgresql(_element: now, _compiler: SQLCompiler, **_: object) -> str:
     return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
 
 
+def _project() -> "Column[str]":
+    """Whose row it is. With a default, so that rows from before there were projects belong to somebody."""
+    return Column("project", String(40), nullable=False, server_default=DEFAULT_PROJECT)
+
+
+def _bytes() -> "Column[int]":
+    """What the folder of a row takes in the artifact store; 0 of what was stored before this was counted."""
+    return Column("bytes", BigInteger, nullable=False, server_default="0")
+
+
 datasets = Table(
     "datasets",
     metadata,
     Column("id", String(40), primary_key=True),
+    _project(),
     Column("name", Text, nullable=False),
     Column("task", String(16), nullable=False),
     Column("language", Text),
@@ -60,13 +73,16 @@ datasets = Table(
     Column("sha256", String(64), nullable=False),
     Column("val_sha256", String(64), nullable=False),  # which versions of a model may be compared
     Column("test_sha256", String(64), nullable=False),  # how often a test split has been scored
+    _bytes(),
     Column("created_at", Double, nullable=False),
+    Index(None, "project", "id"),
 )
 
 jobs = Table(
     "jobs",
     metadata,
     Column("id", String(40), primary_key=True),
+    _project(),
     Column("status", String(16), nullable=False),
     Column("phase", String(16)),
     Column("dataset_id", String(40), nullable=False),  # no foreign key: a job's record outlives its data
@@ -91,6 +107,8 @@ jobs = Table(
     Column("finished_at", Double),
     Column("estimated_finish", Double),
     Index(None, "status", "id"),
+    Index(None, "project", "id"),
+    Index(None, "project", "status"),
     Index(None, "dataset_id"),
     Index(None, "test_sha256"),
 )
@@ -111,6 +129,7 @@ models = Table(
     "models",
     metadata,
     Column("id", String(40), primary_key=True),
+    _project(),
     Column("name", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("task", String(16), nullable=False),
@@ -122,18 +141,34 @@ models = Table(
     Column("val_loss", Double, nullable=False),
     Column("metrics", JSON, nullable=False),
     Column("manifest_sha256", String(64), nullable=False),
+    _bytes(),
     Column("pinned_at", Double),
     Column("created_at", Double, nullable=False),
     Column("deleted_at", Double),  # the row stays, so that no version number is given out twice
-    UniqueConstraint("name", "version"),
+    UniqueConstraint("project", "name", "version"),
+    Index(None, "project", "id"),
     UniqueConstraint("job_id"),
 )
 
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
+    Column("project", String(40), primary_key=True, server_default=DEFAULT_PROJECT),
     Column("key", String(255), primary_key=True),
     Column("request_sha256", String(64), nullable=False),
-    Column("job_id", String(40), nullable=False),
+    Column("made_id", String(40), nullable=False),  # of the data set or job that came of the request
     Column("created_at", Double, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("project", String(40), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("secret_sha256", String(64), nullable=False),  # the secret itself is never stored
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),  # the row stays, so that a revoked last key opens nothing
 )

@@ -141,3 +141,28 @@ def test_cancel_reaches_a_run_on_another_process(deployment: Deployment) -> None
     assert deployment.client.post(f"/jobs/{job_id}/cancel").status_code == 200
     deployment.wait(lambda: deployment.job(job_id)["status"] == "cancelled", seconds=15)
     assert runs_of(deployment.processes[-1]) == []
+
+
+def make_key(deployment: Deployment, project: str) -> dict[str, str]:
+    words = ("keys", "create", "--name", "test", "--scopes", "read,train,predict", "--project", project)
+    command = [sys.executable, "-m", "service.cli", *words]
+    made = subprocess.run(command, env=deployment.environment, capture_output=True, text=True, timeout=60, check=True)
+    return {"Authorization": f"Bearer {made.stdout.strip()}"}
+
+
+def test_a_worker_publishes_into_the_project_of_its_job(deployment: Deployment) -> None:
+    """The last of this file: from here on every request needs a key."""
+    mine, theirs = (make_key(deployment, project) for project in ("mine", "theirs"))
+    deployment.client.headers = httpx.Headers(mine)
+    deployment.wait(lambda: deployment.client.get("/jobs").json()["data"] == [])  # those before were of `default`
+    job_id = deployment.submit()
+    deployment.wait(lambda: deployment.job(job_id)["status"] == "succeeded")
+    (model,) = deployment.client.get("/models").json()["data"]
+    assert (model["version"], model["name"], model["best"]) == (1, "toys", True)
+    assert deployment.client.get("/usage").json()["bytes"]["used"] > 100_000
+    body = {"texts": ["the ripe apple"], "model": "toys"}
+    assert deployment.client.post("/predict", json=body).json()["model"]["id"] == model["id"]
+    for path in (f"/jobs/{job_id}", f"/jobs/{job_id}/report", f"/models/{model['id']}/archive"):
+        assert deployment.client.get(path).status_code == 200
+        assert deployment.client.get(path, headers=theirs).status_code == 404
+    assert deployment.client.post("/predict", json=body, headers=theirs).status_code == 404

@@ -6,12 +6,14 @@ from service.jobs.spec import Hyperparameters, resolve
 from service.store import datasets, jobs, models
 from service.store.database import Database
 from service.store.ids import new_id
-from service.store.records import Claim, DatasetRecord, JobRecord, ModelRecord
+from service.store.records import DEFAULT_PROJECT, Claim, DatasetRecord, JobRecord, ModelRecord
 
 
-def add_dataset(database: Database, **values: Any) -> DatasetRecord:
+def dataset_row(**values: Any) -> dict[str, Any]:
     row = {
         "id": new_id("ds"),
+        "project": DEFAULT_PROJECT,
+        "bytes": 0,
         "name": "fruit",
         "task": "choosing",
         "language": None,
@@ -22,13 +24,18 @@ def add_dataset(database: Database, **values: Any) -> DatasetRecord:
         "val_sha256": "1" * 64,
         "test_sha256": "3" * 64,
     }
+    return row | values
+
+
+def add_dataset(database: Database, **values: Any) -> DatasetRecord:
     with database.write() as tx:
-        return datasets.add(tx, row | values)
+        return datasets.add(tx, dataset_row(**values))
 
 
 def add_job(database: Database, **values: Any) -> JobRecord:
     row = {
         "id": new_id("job"),
+        "project": DEFAULT_PROJECT,
         "dataset_id": "ds_0",
         "test_sha256": "3" * 64,
         "name": "fruit",
@@ -52,6 +59,8 @@ def claim(database: Database, owner: str = "w", lease_seconds: float = 60) -> Cl
 def add_model(database: Database, **values: Any) -> ModelRecord:
     row = {
         "id": new_id("mdl"),
+        "project": DEFAULT_PROJECT,
+        "bytes": 0,
         "name": "fruit",
         "task": "choosing",
         "labels": ["a", "b"],
@@ -69,6 +78,6 @@ def add_model(database: Database, **values: Any) -> ModelRecord:
 
 def read_job(database: Database, job_id: str) -> JobRecord:
     with database.read() as tx:
-        job = jobs.get(tx, job_id)
+        job = jobs.get(tx, DEFAULT_PROJECT, job_id)
     assert job is not None
     return job

@@ -38,7 +38,7 @@ def store_toy_dataset(
 ) -> DatasetRecord:
     texts, labels = choosing(rows, language=language) if task == "choosing" else deciding(rows)
     submission = Submission("toy", task, language, {"train": columns(texts, labels)}, Cut())
-    return store_dataset(submission, settings, database, ArtifactStore(settings.artifacts_dir))
+    return store_dataset(submission, settings, database, ArtifactStore(settings.artifacts_dir), project="default")
 
 
 def make_order(

@@ -127,7 +127,7 @@ def test_what_learns_nothing_is_published_with_a_warning(settings: Settings, sql
     texts, labels = choosing(200)
     random.Random(0).shuffle(labels)
     submission = Submission("noise", "choosing", None, {"train": columns(texts, labels)}, Cut())
-    dataset = store_dataset(submission, settings, sqlite, ArtifactStore(settings.artifacts_dir))
+    dataset = store_dataset(submission, settings, sqlite, ArtifactStore(settings.artifacts_dir), project="default")
     listener, _ = run_to_the_end(make_order(settings, dataset, "roberta-base"))
     codes = [warning["code"] for warning in listener.all("succeeded")[0]["warnings"]]
     assert "baseline_not_beaten" in codes

@@ -63,7 +63,7 @@ def wait_for(database: Database, job_id: str, what: Callable[[JobRecord], bool],
 
 def events_of(database: Database, job_id: str) -> list[EventRecord]:
     with database.read() as tx:
-        return events.page(tx, job_id, 1000, 0).data
+        return events.page(tx, "default", job_id, 1000, 0).data
 
 
 def children() -> list[int]:
@@ -89,7 +89,7 @@ def test_a_job_runs_to_its_model_and_leaves_no_process_or_checkpoint(settings: S
     with Worker(settings, sqlite).running():
         done = wait_for(sqlite, job.id, lambda job: job.status == "succeeded")
     with sqlite.read() as tx:
-        model = models.get(tx, done.model_id or "")
+        model = models.get(tx, "default", done.model_id or "")
     assert model is not None
     assert (model.name, model.version, model.job_id, model.labels) == ("fruit", 1, job.id, dataset.labels)
     assert done.best is not None
@@ -112,7 +112,7 @@ def test_cancel_ends_a_running_job_within_seconds(settings: Settings, sqlite: Da
         wait_for(sqlite, job.id, training)
         asked = time.monotonic()
         with sqlite.write() as tx:
-            jobs.request_cancel(tx, job.id)
+            jobs.request_cancel(tx, "default", job.id)
         wait_for(sqlite, job.id, lambda job: job.status == "cancelled", seconds=15)
         assert time.monotonic() - asked < 15
         assert children() == []

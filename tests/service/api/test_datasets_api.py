@@ -29,7 +29,7 @@ FILES = {
 
 def stored(context: Context, dataset_id: str) -> Any:
     with context.database.read() as tx:
-        record = dataset_rows.get(tx, dataset_id)
+        record = dataset_rows.get(tx, "default", dataset_id)
     assert record is not None
     return read_dataset(context.artifacts.open("datasets", dataset_id), record.task, record.labels)
 

@@ -375,6 +375,6 @@ def test_a_damaged_report_is_told_without_a_path(client: TestClient, context: Co
 def test_event_rows_of_a_job_begin_with_its_queuing(client: TestClient, context: Context, submit: Any) -> None:
     job_id = submit(language="french")
     with context.database.read() as tx:
-        (event,) = event_rows.page(tx, job_id, 10, 0).data
+        (event,) = event_rows.page(tx, "default", job_id, 10, 0).data
     assert (event.message, event.data) == ("queued", {"base_model": "camembert-base"})
     assert client.get(f"/jobs/{job_id}/events").json()["data"][0]["message"] == "queued"

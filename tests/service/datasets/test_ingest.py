@@ -36,17 +36,17 @@ class Shelter:
         self.artifacts = ArtifactStore(folder / "artifacts")
 
     def store(self, submission: Submission, settings: Settings = SETTINGS) -> DatasetRecord:
-        return store_dataset(submission, settings, self.database, self.artifacts)
+        return store_dataset(submission, settings, self.database, self.artifacts, project="default")
 
     def delete(self, dataset_id: str) -> None:
-        delete_dataset(dataset_id, self.database, self.artifacts)
+        delete_dataset("default", dataset_id, self.database, self.artifacts)
 
     def read(self, record: DatasetRecord) -> Dataset:
         return read_dataset(self.artifacts.open("datasets", record.id), record.task, record.labels)
 
     def rows(self) -> list[str]:
         with self.database.read() as tx:
-            return [record.id for record in dataset_rows.page(tx, 100, None).data]
+            return [record.id for record in dataset_rows.page(tx, "default", 100, None).data]
 
     def files(self) -> list[str]:
         """Everything on disk: files anywhere, and whatever lies aside."""
@@ -227,6 +227,6 @@ def test_a_data_set_that_a_job_waits_for_cannot_be_deleted(shelter: Shelter) -> 
     assert shelter.rows() == [record.id]
     assert shelter.read(record)
     with shelter.database.write() as tx:
-        job_rows.request_cancel(tx, job.id)
+        job_rows.request_cancel(tx, "default", job.id)
     shelter.delete(record.id)
     assert shelter.rows() == []

@@ -96,14 +96,14 @@ def test_a_lost_job_is_queued_again_and_its_owner_told(sqlite: Database) -> None
     claim(sqlite, lease_seconds=-1)
     assert [lost.id for lost in reclaim_lost_jobs(sqlite, max_attempts=3)] == [job.id]
     with sqlite.read() as tx:
-        last = events.page(tx, job.id, 10, 0).data[-1]
+        last = events.page(tx, "default", job.id, 10, 0).data[-1]
     assert (last.level, last.message) == ("warning", "the worker of attempt 1 fell silent; now queued")
 
 
 def test_checkpoints_of_final_jobs_are_tidied_away_and_others_kept(sqlite: Database, artifacts: ArtifactStore) -> None:
     final, waiting = add_job(sqlite), add_job(sqlite)
     with sqlite.write() as tx:
-        jobs.request_cancel(tx, final.id)
+        jobs.request_cancel(tx, "default", final.id)
     for job in (final, waiting):
         with artifacts.writing("checkpoints", f"{job.id}/000000001-1") as folder:
             (folder / "weights").write_text("w")

@@ -27,9 +27,9 @@ class Desk:
         self.settings, self.database, self.doorbell = settings, database, doorbell
         self.dataset_id = add_dataset(database).id
 
-    def submit(self, key: str | None = None, **values: str) -> JobRecord:
+    def submit(self, key: str | None = None, project: str = "default", **values: str) -> JobRecord:
         request = JobRequest(**({"dataset_id": self.dataset_id} | values))  # type: ignore[arg-type]
-        return submit_job(request, key, self.settings, self.database, self.doorbell)
+        return submit_job(request, key, self.settings, self.database, self.doorbell, project=project)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_name_and_language_come_from_the_data_set_when_left_out(desk: Desk) -> N
 def test_a_job_is_told_with_its_first_event(desk: Desk) -> None:
     job = desk.submit()
     with desk.database.read() as tx:
-        assert [event.message for event in events.page(tx, job.id, 10, 0).data] == ["queued"]
+        assert [event.message for event in events.page(tx, "default", job.id, 10, 0).data] == ["queued"]
 
 
 def test_what_does_not_exist_leaves_no_job(desk: Desk) -> None:
@@ -84,8 +84,8 @@ def test_what_does_not_exist_leaves_no_job(desk: Desk) -> None:
 
 def test_cancelling_twice_is_no_error_and_unknown_jobs_are(desk: Desk) -> None:
     job = desk.submit()
-    assert cancel_job(job.id, desk.database).status == "cancelled"
-    assert cancel_job(job.id, desk.database).status == "cancelled"
+    assert cancel_job("default", job.id, desk.database).status == "cancelled"
+    assert cancel_job("default", job.id, desk.database).status == "cancelled"
     assert read_job(desk.database, job.id).finished_at is not None
     with pytest.raises(NotFound):
-        cancel_job("job_none", desk.database)
+        cancel_job("default", "job_none", desk.database)

@@ -16,7 +16,7 @@ def catalog(database: Database, tmp_path: Path) -> ModelCatalog:
 
 
 def best(catalog: ModelCatalog) -> ModelRecord:
-    return catalog.resolve("fruit")
+    return catalog.resolve("default", "fruit")
 
 
 def test_the_lowest_validation_loss_answers(database: Database, catalog: ModelCatalog) -> None:
@@ -43,11 +43,11 @@ def test_of_equals_the_newest_answers(database: Database, catalog: ModelCatalog)
 def test_a_promoted_version_answers_until_another_is_promoted(database: Database, catalog: ModelCatalog) -> None:
     first, second = add_model(database, val_loss=0.9), add_model(database, val_loss=0.8)
     add_model(database, val_loss=0.1)
-    catalog.promote(first.id)
+    catalog.promote("default", first.id)
     assert best(catalog).id == first.id
-    catalog.promote(second.id)
+    catalog.promote("default", second.id)
     assert best(catalog).id == second.id
-    catalog.delete(second.id)
+    catalog.delete("default", second.id)
     assert best(catalog).id == first.id
 
 
@@ -55,17 +55,17 @@ def test_lists_mark_one_best_of_each_name(database: Database, catalog: ModelCata
     for name in ("fruit", "tools"):
         for loss in (0.5, 0.2, 0.4):
             add_model(database, name=name, val_loss=loss)
-    page = catalog.page(10, None)
+    page = catalog.page("default", 10, None)
     assert [(record.name, record.version) for record, is_best in page.data if is_best] == [("tools", 2), ("fruit", 2)]
-    record, is_best = catalog.get(page.data[0][0].id)
+    record, is_best = catalog.get("default", page.data[0][0].id)
     assert (record.version, is_best) == (3, False)
 
 
 def test_deleted_and_unknown_versions_are_not_found(database: Database, catalog: ModelCatalog) -> None:
     model = add_model(database)
-    catalog.delete(model.id)
+    catalog.delete("default", model.id)
     for ask in (catalog.get, catalog.promote, catalog.delete, catalog.resolve):
         with pytest.raises(NotFound):
-            ask(model.id)
+            ask("default", model.id)
     with pytest.raises(NotFound):
         best(catalog)

@@ -15,7 +15,7 @@ def test_numbers_have_no_gap_when_many_write_at_once(database: Database) -> None
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: write(database, job.id, number), range(40)))
     with database.read() as tx:
-        page = events.page(tx, job.id, 1000, 0)
+        page = events.page(tx, "default", job.id, 1000, 0)
     assert [event.number for event in page.data] == list(range(1, 41))
     assert {(event.data or {})["n"] for event in page.data} == set(range(40))
 
@@ -25,8 +25,8 @@ def test_pages_go_on_after_the_last_event_seen(database: Database) -> None:
     for number in range(5):
         write(database, job.id, number)
     with database.read() as tx:
-        first = events.page(tx, job.id, 3, 0)
-        rest = events.page(tx, job.id, 3, first.data[-1].number)
+        first = events.page(tx, "default", job.id, 3, 0)
+        rest = events.page(tx, "default", job.id, 3, first.data[-1].number)
     assert [event.message for event in first.data + rest.data] == [f"event {number}" for number in range(5)]
     assert (first.has_more, rest.has_more) == (True, False)
 

@@ -92,7 +92,7 @@ def test_handing_back_costs_no_attempt(database: Database) -> None:
 def test_a_queued_job_is_cancelled_at_once_and_never_starts(database: Database) -> None:
     job = add_job(database)
     with database.write() as tx:
-        cancelled = jobs.request_cancel(tx, job.id)
+        cancelled = jobs.request_cancel(tx, "default", job.id)
     assert cancelled is not None
     assert (cancelled.status, cancelled.finished_at is not None) == ("cancelled", True)
     assert claim_next(database) is None
@@ -103,7 +103,7 @@ def test_a_running_job_learns_of_its_cancellation_with_the_next_renewal(database
     held = claim(database)
     with database.write() as tx:
         assert jobs.renew(tx, held, 60) is False
-        asked = jobs.request_cancel(tx, job.id)
+        asked = jobs.request_cancel(tx, "default", job.id)
     assert asked is not None
     assert asked.status == "running"
     with database.write() as tx:
@@ -114,7 +114,7 @@ def test_a_cancelled_job_whose_worker_is_lost_is_cancelled_not_tried_again(datab
     job = add_job(database)
     claim(database, lease_seconds=-1)
     with database.write() as tx:
-        jobs.request_cancel(tx, job.id)
+        jobs.request_cancel(tx, "default", job.id)
         jobs.reclaim_expired(tx, 3, ERROR)
     assert (read_job(database, job.id).status, read_job(database, job.id).error) == ("cancelled", None)
 
@@ -123,7 +123,7 @@ def test_a_job_that_is_handed_back_while_its_end_is_asked_for_never_starts_again
     job = add_job(database)
     held = claim(database)
     with database.write() as tx:
-        jobs.request_cancel(tx, job.id)
+        jobs.request_cancel(tx, "default", job.id)
         jobs.hand_back(tx, held)
     ended = read_job(database, job.id)
     assert (ended.status, ended.finished_at is not None) == ("cancelled", True)
@@ -135,19 +135,8 @@ def test_a_final_job_is_not_cancelled(database: Database) -> None:
     held = claim(database)
     with database.write() as tx:
         jobs.finish(tx, held, "succeeded", {})
-        assert jobs.request_cancel(tx, job.id) is None
+        assert jobs.request_cancel(tx, "default", job.id) is None
     assert read_job(database, job.id).status == "succeeded"
-
-
-def test_a_key_is_taken_once(database: Database) -> None:
-    job = add_job(database)
-    with database.write() as tx:
-        jobs.add_key(tx, "k", "0" * 64, job.id)
-    with pytest.raises(jobs.KeyTaken), database.write() as tx:
-        jobs.add_key(tx, "k", "0" * 64, job.id)
-    with database.read() as tx:
-        assert jobs.find_key(tx, "k") == ("0" * 64, job.id)
-        assert jobs.find_key(tx, "other") is None
 
 
 def test_pages_are_newest_first_and_do_not_overlap(database: Database) -> None:
@@ -156,7 +145,7 @@ def test_pages_are_newest_first_and_do_not_overlap(database: Database) -> None:
     after = None
     for has_more in (True, True, False):
         with database.read() as tx:
-            page = jobs.page(tx, 2, after)
+            page = jobs.page(tx, "default", 2, after)
         assert page.has_more is has_more
         seen += [job.id for job in page.data]
         after = seen[-1]
@@ -170,4 +159,4 @@ def test_it_is_counted_how_often_a_test_split_was_scored(database: Database) -> 
         with database.write() as tx:
             jobs.finish(tx, held, status, {})
     with database.read() as tx:
-        assert jobs.times_scored(tx, "a" * 64) == 2
+        assert jobs.times_scored(tx, "default", "a" * 64) == 2

@@ -8,10 +8,11 @@ from sqlalchemy import inspect, text
 
 from parts.postgres import drop_database, fresh_database
 from service.errors import SettingsInvalid
+from service.store import datasets, idempotency, jobs, models
 from service.store.database import Database
 from service.store.migrate import alembic_config, migrate
 
-TABLES = {"datasets", "jobs", "events", "models", "idempotency_keys", "alembic_version"}
+TABLES = {"datasets", "jobs", "events", "models", "idempotency_keys", "api_keys", "alembic_version"}
 
 
 def test_the_migrations_make_just_what_the_tables_say(database: Database) -> None:
@@ -27,6 +28,38 @@ def test_down_and_up_again(database: Database) -> None:
     migrate(database)
     with database.read() as connection:
         assert set(inspect(connection).get_table_names()) == TABLES
+
+
+BEFORE_PROJECTS = """
+INSERT INTO datasets (id, name, task, labels, splits, warnings, sha256, val_sha256, test_sha256, created_at)
+    VALUES ('ds_1', 'fruit', 'choosing', '[]', '{}', '[]', '', '', '', 0);
+INSERT INTO jobs (id, status, dataset_id, test_sha256, name, base_model, hyperparameters, metadata, progress, warnings,
+        attempt, crashes, last_event, created_at)
+    VALUES ('job_1', 'queued', 'ds_1', '', 'fruit', '', '{}', '{}', '{}', '[]', 0, 0, 1, 0);
+INSERT INTO events (job_id, number, type, level, message, created_at) VALUES ('job_1', 1, 'message', 'info', '', 0);
+INSERT INTO models (id, name, version, task, labels, base_model, dataset_id, job_id, val_sha256, val_loss, metrics,
+        manifest_sha256, created_at)
+    VALUES ('mdl_1', 'fruit', 1, 'choosing', '[]', '', 'ds_1', 'job_1', '', 0, '{}', '', 0);
+INSERT INTO idempotency_keys VALUES ('k', '', 'job_1', 0);
+"""
+
+
+def test_what_was_there_before_projects_belongs_to_default_and_nothing_is_lost(database: Database) -> None:
+    with database.write() as connection:
+        command.downgrade(alembic_config(connection), "0001")
+        for statement in filter(str.strip, BEFORE_PROJECTS.split(";")):
+            connection.exec_driver_sql(statement)
+    migrate(database)
+    with database.read() as tx:
+        assert [record.id for record in datasets.page(tx, "default", 10, None).data] == ["ds_1"]
+        assert [record.id for record in jobs.page(tx, "default", 10, None).data] == ["job_1"]
+        assert [record.id for record in models.page(tx, "default", 10, None).data] == ["mdl_1"]
+        assert idempotency.replay(tx, "default", "k", "", jobs.get) is not None
+    with database.write() as connection:
+        command.downgrade(alembic_config(connection), "0001")
+    with database.read() as tx:
+        for table in ("datasets", "jobs", "events", "models", "idempotency_keys"):
+            assert tx.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 1, table
 
 
 def test_a_schema_from_the_future_is_refused(database: Database) -> None:

@@ -16,9 +16,9 @@ def test_the_number_of_a_deleted_version_is_not_given_out_again(database: Databa
     add_model(database)
     second = add_model(database)
     with database.write() as tx:
-        assert models.remove(tx, second.id)
-        assert not models.remove(tx, second.id)
-        assert models.get(tx, second.id) is None
+        assert models.remove(tx, "default", second.id)
+        assert not models.remove(tx, "default", second.id)
+        assert models.get(tx, "default", second.id) is None
     assert add_model(database).version == 3
     with database.read() as tx:
-        assert [record.version for record in models.versions(tx, {"fruit"})] == [1, 3]
+        assert [record.version for record in models.versions(tx, "default", {"fruit"})] == [1, 3]

@@ -1,0 +1,141 @@
+"""The door of every route: which scope it asks for, and whose data it then sees.
+
+A route learns its project from nothing but the `Access` that its guard gives it, so none can forget to ask.
+"""
+
+import re
+from collections.abc import Awaitable
+from ipaddress import IPv6Network, ip_address
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Depends, Request, Security
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.concurrency import run_in_threadpool
+
+from service.access.rates import Count, too_many
+from service.access.scopes import SCOPES, Access, Scope
+from service.api.context import Context, In
+from service.api.observe import MARKS, RATE_HEADERS
+from service.api.problems import responses
+from service.errors import Unauthenticated
+
+REFUSALS = responses(401, 403, 429)
+# Probes of load balancers have no key. The document and its page tell no more than the public source does.
+OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+_bearer = HTTPBearer(scheme_name="bearer", description="`Authorization: Bearer <key>`", auto_error=False)
+_header = APIKeyHeader(name="X-API-Key", scheme_name="header", auto_error=False)
+
+
+class Guard:
+    """A dependency that lets in whoever has any of these scopes. The first names the class of its rate limit."""
+
+    def __init__(self, *any_of: Scope) -> None:
+        self.any_of = any_of
+
+    async def __call__(
+        self, request: Request, context: In, _b: Annotated[Any, Depends(_bearer)], _h: Annotated[Any, Depends(_header)]
+    ) -> Access:
+        return await self.admit(request, context)
+
+    async def admit(self, request: Request, context: Context) -> Access:
+        """Raises: Unauthenticated, Forbidden, RateLimited, Unavailable."""
+        access: Access | None = request.scope[MARKS].get(
+            self
+        )  # a body is only read for whom it lets in: see admit_early
+        if access is None:
+            access = request.scope[MARKS][self] = await run_in_threadpool(self._admit, request, context)
+        structlog.contextvars.bind_contextvars(project=access.project, key_id=access.key_id)
+        return access
+
+    def _admit(self, request: Request, context: Context) -> Access:
+        access = _identify(request, context)
+        access.must_allow(*self.any_of)
+        if access.key_id is not None:
+            kind = self.any_of[0]
+            count = context.rates.count(access.key_id, kind)
+            if count is not None:
+                request.scope[MARKS][RATE_HEADERS] = _rate_headers(count, kind)
+                if not count.allowed:
+                    raise too_many(count, kind)
+        return access
+
+
+Reader = Annotated[Access, Security(Guard("read"), scopes=["read"])]
+Trainer = Annotated[Access, Security(Guard("train"), scopes=["train"])]
+Predictor = Annotated[Access, Security(Guard("predict"), scopes=["predict"])]
+Operator = Annotated[Access, Security(Guard("admin"), scopes=["admin"])]
+Anyone = Annotated[Access, Security(Guard(*SCOPES))]  # with a key, whatever it allows
+
+
+def guard_of(dependant: Dependant) -> Guard | None:
+    """The guard that a route's parameters name."""
+    return next((part.call for part in dependant.dependencies if isinstance(part.call, Guard)), None)
+
+
+def check_every_route(router: APIRouter) -> None:
+    """An unguarded route must not even start. Raises: RuntimeError that names it."""
+    for route in router.routes:
+        if isinstance(route, APIRoute) and route.path not in OPEN_PATHS and guard_of(route.dependant) is None:
+            raise RuntimeError(f"{route.path} has no guard: give it a parameter of type Reader, Trainer, …")
+
+
+async def admit_early(request: Request, dependant: Dependant) -> None:
+    """As the route's guard, but before its body is read, which FastAPI does before all dependencies."""
+    if guard := guard_of(dependant):
+        await guard.admit(request, request.app.state.context)
+
+
+def still_admitted(request: Request, context: Context) -> Awaitable[Access]:
+    """For answers that take long. Raises: Unauthenticated once the key is revoked or has expired."""
+    return run_in_threadpool(_identify, request, context)
+
+
+def _identify(request: Request, context: Context) -> Access:
+    key = _key_of(request)
+    try:
+        return context.gate.admit(key, is_local=_is_local(request))
+    except Unauthenticated:
+        if key is not None:
+            context.rates.count_wrong_key(_network_of(request))
+        raise
+
+
+def _key_of(request: Request) -> str | None:
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and credentials.strip():
+        return credentials.strip()
+    return request.headers.get("x-api-key")
+
+
+def _is_local(request: Request) -> bool:
+    """Whether the request names this machine, as its own programs do. A web page that the machine's browser shows can
+    reach us too, but under its own name (DNS rebinding) or with its own origin."""
+    named = _without_port(request.headers.get("host", ""))
+    origin = request.headers.get("origin")
+    return named in LOCAL_NAMES and (origin is None or _without_port(origin.partition("://")[2]) in LOCAL_NAMES)
+
+
+def _without_port(authority: str) -> str:
+    return re.sub(r":\d*$", "", authority).lower()
+
+
+def _network_of(request: Request) -> str:
+    """The client's address; of IPv6 the network, in which a client may choose its address freely."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    return str(IPv6Network((int(address), 64), strict=False)) if address.version == 6 else host
+
+
+def _rate_headers(count: Count, kind: str) -> list[tuple[bytes, bytes]]:
+    """As draft-ietf-httpapi-ratelimit-headers-10 has them."""
+    policy = f'"{kind}";q={count.limit};w={count.window}'
+    state = f'"{kind}";r={count.remaining};t={count.reset}'
+    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]

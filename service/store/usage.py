@@ -1,0 +1,28 @@
+"""How much a project has of what is limited."""
+
+from sqlalchemy import Connection, func, select
+
+from service.store.records import Usage
+from service.store.tables import datasets, jobs, models
+
+
+def count(tx: Connection, project: str) -> Usage:
+    living = (models.c.project == project, models.c.deleted_at.is_(None))
+    unfinished = (jobs.c.project == project, jobs.c.status.in_(("queued", "running")))
+    queries = (
+        select(func.count()).select_from(jobs).where(*unfinished),
+        select(func.count()).select_from(models).where(*living),
+        select(func.coalesce(func.sum(datasets.c.bytes), 0)).where(datasets.c.project == project),
+        select(func.coalesce(func.sum(models.c.bytes), 0)).where(*living),
+    )
+    row = tx.execute(select(*(query.scalar_subquery() for query in queries))).one()
+    found = [int(value) for value in row]  # PostgreSQL sums bigints as numeric
+    return Usage(jobs=found[0], models=found[1], bytes=found[2] + found[3])
+
+
+def count_to_add(tx: Connection, project: str) -> Usage:
+    """The same, and until the transaction ends nobody else who adds to this project gets here: two could otherwise
+    each take the last place."""
+    if tx.dialect.name == "postgresql":  # SQLite has one writer anyway
+        tx.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"usage/{project}"))))
+    return count(tx, project)
