@@ -65,7 +65,7 @@ def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(deploy: 
     deployment.start_api()
     worker = deployment.start_worker()
     deployment.wait_for_api()
-    job_id = deployment.submit(num_epochs=60)
+    job_id = deployment.submit(num_epochs=20)
     wait_until(lambda: runs_of(worker), 30)
     if moment == "training":
         deployment.wait_for(job_id, lambda job: job.progress["epoch"] >= 3)
@@ -133,11 +133,20 @@ def test_a_job_whose_message_died_with_a_paused_worker_runs_elsewhere(deploy: De
     first = deployment.start_light_worker()
     deployment.wait_for_api()
     deployment.wait_for_status(deployment.submit(name="warm"), "succeeded")
-    first.signal(signal.SIGSTOP)
-    job_id = deployment.submit()
+    dataset = deployment.upload()
     with deployment.broker_client() as broker:
-        wait_until(lambda: broker.llen("classiglot:classiglot.jobs") == 0, 5)
+        for _ in range(10):  # until it is paused while it waits for a message, rather than between two waits
+            wait_until(lambda: broker.llen("classiglot:classiglot.jobs") == 0, 10)
+            first.signal(signal.SIGSTOP)
+            job_id = deployment.submit(dataset)
+            time.sleep(0.3)
+            if broker.llen("classiglot:classiglot.jobs") == 0:
+                break
+            first.signal(signal.SIGCONT)
+            deployment.wait_for_status(job_id, "succeeded")
+        assert broker.llen("classiglot:classiglot.jobs") == 0
     first.kill()
+    assert deployment.job(job_id).status == "queued"
     deployment.start_light_worker()
     print(f"B6: ran {deployment.wait_for_status(job_id, 'succeeded', 30):.1f} s later")
 
