@@ -36,9 +36,12 @@ def deploy(tmp_path: Path, light_model: Path) -> Iterator[Deploy]:
         return started[-1]
 
     yield start
-    for deployment in started:
-        check(deployment)
-        deployment.stop()
+    try:
+        for deployment in started:
+            check(deployment)
+    finally:
+        for deployment in started:
+            deployment.stop()
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def put_into(group: Path, worker: Part) -> None:
 
 @pytest.mark.parametrize("name", ["bomb", "bomb once"])
 def test_a_run_out_of_memory_is_tried_once_more_with_half_the_batch(
-    deploy: Deploy, small_memory: Path, name: str
+    small_memory: Path, deploy: Deploy, name: str
 ) -> None:
     """B13: worker and run share a group of 700 MiB; the kernel ends the run, and spares the worker."""
     deployment = deploy()
