@@ -13,7 +13,7 @@ log = get_logger(__name__)
 class Channel(kombu_redis.Channel):
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
         except ValueError as error:  # it is no JSON, or no text
             log.warning("message_dropped", why=type(error).__name__)
             return True
@@ -25,7 +25,7 @@ class Transport(kombu_redis.Transport):
     def _deliver(self, message: Any, queue: str) -> None:
         before = self._unacknowledged()
         try:
-            super()._deliver(message, queue)
+            super()._deliver(message, queue)  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, LookupError, AttributeError) as error:  # JSON, but no envelope with a task in it
             log.warning("message_dropped", why=type(error).__name__)
             # else it takes the one place for an unacknowledged message, and the worker never asks for another

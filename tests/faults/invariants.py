@@ -9,7 +9,8 @@ from service.store.records import FINAL, JobRecord, ModelRecord
 def check(deployment: Deployment) -> None:
     """At most one model a job, whole on disk; none without a job that says so; every event has its number."""
     try:
-        rows, versions = all_jobs(deployment), all_models(deployment)
+        versions = all_models(deployment)  # before the jobs, which may go on meanwhile
+        rows = all_jobs(deployment)
     except (Unavailable, DiskFull):
         return  # the test has taken the database away for good
     by_job = {model.job_id: model for model in versions}
@@ -19,7 +20,7 @@ def check(deployment: Deployment) -> None:
         assert (job.status == "running") == (job.lease_owner is not None) == (job.lease_until is not None), job
         assert (job.status in FINAL) == (job.finished_at is not None), job
         numbers = [event.number for event in deployment.events(job.id)]
-        assert numbers == list(range(1, job.last_event + 1))
+        assert numbers[: job.last_event] == list(range(1, job.last_event + 1))
     succeeded = {job.id: job.model_id for job in rows if job.status == "succeeded"}
     for model in versions:
         assert succeeded[model.job_id] == model.id

@@ -27,9 +27,7 @@ def start(deploy: Deploy, workers: int = 2, **settings: object) -> Deployment:
 
 
 def wait_for_all(deployment: Deployment, seconds: float) -> float:
-    return wait_until(
-        lambda: all(job.status == "succeeded" for job in all_jobs(deployment)), seconds, deployment.tail
-    )
+    return wait_until(lambda: all(job.status == "succeeded" for job in all_jobs(deployment)), seconds, deployment.tail)
 
 
 def attempts(deployment: Deployment) -> set[int]:
@@ -75,7 +73,8 @@ def test_a_broker_that_hangs_holds_no_request_up(deploy: Deploy, long: bool) -> 
     assert slowest["predict"] < 6
     drained = wait_for_all(deployment, 60)
     assert attempts(deployment) == {1}
-    print(f"B5: slowest POST /jobs {slowest['jobs']:.2f} s, /predict {slowest['predict']:.2f} s; ran {drained:.1f} s after")
+    slow, slow_predict = slowest["jobs"], slowest["predict"]
+    print(f"B5: slowest POST /jobs {slow:.2f} s, /predict {slow_predict:.2f} s; all had run {drained:.1f} s after")
 
 
 def test_connections_reset_again_and_again_start_nothing_twice(deploy: Deploy, long: bool) -> None:

@@ -13,7 +13,6 @@ import pytest
 from faults.conftest import Deploy
 from faults.invariants import all_jobs
 from parts.deployment import ROOT, Deployment, free_port, wait_until
-from parts.finished_models import publish
 from parts.postgres import drop_database, fresh_database, postgres_server
 from parts.rows import add_job, claim
 from service.store import jobs
@@ -52,8 +51,11 @@ def test_two_services_and_three_workers_on_one_sqlite_file_miss_no_beat(deploy: 
     assert "database is locked" not in log
     assert "job_reclaimed" not in log
     beats.sort()
-    assert beats[int(len(beats) * 0.99)] < 1
-    print(f"B18: {len(all_jobs(deployment))} jobs, beats: p99 {beats[int(len(beats) * 0.99)]:.3f} s, most {beats[-1]:.3f} s")
+    slow, slowest = beats[int(len(beats) * 0.99)], beats[-1]
+    assert slow < 1
+    print(
+        f"B18: {len(all_jobs(deployment))} jobs; of {len(beats)} beats 99 % within {slow:.2f} s, all in {slowest:.2f} s"
+    )
 
 
 def _hold(deployment: Deployment, owner: str) -> Claim:

@@ -65,7 +65,9 @@ def test_a_disk_that_is_full_while_a_checkpoint_is_written_is_waited_for(
     wait_until(lambda: b"checkpoint_waits_for_room" in deployment.log.read_bytes(), 20, deployment.tail)
     newest = sorted((disk / "checkpoints" / job_id).iterdir())[-1].name
     deployment.artifacts.open("checkpoints", f"{job_id}/{newest}")
-    answer = deployment.client.post("/datasets", json={"name": "x", "train": {"Text": ["a"] * 40, "Labels": ["a", "b"] * 20}})
+    answer = deployment.client.post(
+        "/datasets", json={"name": "x", "train": {"Text": ["a"] * 40, "Labels": ["a", "b"] * 20}}
+    )
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "disk_full")
     assert int(answer.headers["retry-after"]) > 0
     ballast.unlink()

@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 import time
+from functools import partial
 
 import httpx
 import pytest
@@ -28,6 +29,18 @@ def resumed_steps(deployment: Deployment, job_id: str) -> list[int]:
     return [int(words.split()[3]) for words in deployment.messages(job_id) if words.startswith("resumed after step")]
 
 
+def reached(deployment: Deployment, job_id: str, epoch: int) -> bool:
+    return int(deployment.job(job_id).progress["epoch"]) >= epoch
+
+
+def tried(deployment: Deployment, job_id: str, attempt: int) -> bool:
+    return deployment.job(job_id).attempt == attempt
+
+
+def resumed(deployment: Deployment, job_id: str, times: int) -> bool:
+    return len(resumed_steps(deployment, job_id)) == times
+
+
 def test_a_training_run_killed_at_random_steps_ends_bit_for_bit_as_if_undisturbed(deploy: Deploy, long: bool) -> None:
     """B1"""
     kills = 20 if long else 3
@@ -41,20 +54,20 @@ def test_a_training_run_killed_at_random_steps_ends_bit_for_bit_as_if_undisturbe
     disturbed = deployment.submit(dataset, num_epochs=epochs, name="disturbed")
     killed_at = []
     for kill in range(kills):
-        deployment.wait_for(disturbed, lambda job, least=5 * kill + 2: job.progress["epoch"] >= least, seconds=120)
+        wait_until(partial(reached, deployment, disturbed, 5 * kill + 2), 120)
         time.sleep(random.uniform(0, 0.3))
         killed_at.append(deployment.job(disturbed).progress["step"])
         began = time.monotonic()
         for pid in runs_of(worker):
             os.kill(pid, signal.SIGKILL)
-        deployment.wait_for(disturbed, lambda job, attempt=kill + 2: job.attempt == attempt, seconds=15)
+        wait_until(partial(tried, deployment, disturbed, kill + 2), 15)
         print(f"B1: tried again {time.monotonic() - began:.1f} s after the kill")
-        wait_until(lambda attempts=kill + 1: len(resumed_steps(deployment, disturbed)) == attempts, 30)
+        wait_until(partial(resumed, deployment, disturbed, kill + 1), 30)
     deployment.wait_for_status(disturbed, "succeeded", seconds=120)
     assert deployment.job(disturbed).attempt == kills + 1
     steps_per_epoch = deployment.job(disturbed).progress["total_steps"] // epochs
-    for step, resumed in zip(killed_at, resumed_steps(deployment, disturbed), strict=True):
-        assert step - resumed <= steps_per_epoch
+    for step, first in zip(killed_at, resumed_steps(deployment, disturbed), strict=True):
+        assert step - first <= steps_per_epoch
     assert weights(deployment, undisturbed) == weights(deployment, disturbed)
 
 
@@ -188,6 +201,6 @@ def test_a_worker_that_is_asked_to_stop_hands_its_job_back_in_time(deploy: Deplo
     assert (handed.status, handed.crashes, handed.lease_owner) == ("queued", 0, None)
     deployment.start_worker()
     deployment.wait_for(job_id, lambda job: job.attempt == 2 and job.progress["step"] > handed.progress["step"])
-    (resumed,) = resumed_steps(deployment, job_id)
-    assert handed.progress["step"] - resumed <= (0 if moment == "training" else 5)
+    (first,) = resumed_steps(deployment, job_id)
+    assert handed.progress["step"] - first <= (0 if moment == "training" else 5)
     print(f"B15 {moment}: ended after {seconds:.1f} s")

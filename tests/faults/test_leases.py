@@ -129,7 +129,9 @@ def test_workers_with_clocks_an_hour_off_steal_no_lease_and_lose_none(postgres_u
     path = deployment.environment["PYTHONPATH"]
     for hours in (1, -1):
         deployment.start_light_worker(**wrong_by(hours, deployment.root / str(hours), path))
-    deployment.start_api(**wrong_by(1, deployment.root / "api", path))
+    deployment.start_python(
+        "service.cli", "api", port=deployment.api_port, **wrong_by(1, deployment.root / "api", path)
+    )
     deployment.wait_for_api()
     dataset = deployment.upload()
     running = [deployment.submit(dataset, num_epochs=50) for _ in range(2)]

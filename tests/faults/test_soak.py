@@ -1,7 +1,7 @@
 """B45: whatever is killed, paused, stopped and started at random, what is promised holds.
 
-In the suite for 20 s, with `--long-faults` for `FAULT_SOAK_SECONDS` (180 by default). A seed is printed; the same in
-`FAULT_SOAK_SEED` draws the same faults, whose moments still depend on the machine.
+For `FAULT_SOAK_SECONDS`, 20 by default and 180 with `--long-faults`. A seed is printed; the same in `FAULT_SOAK_SEED`
+draws the same faults, whose moments still depend on the machine.
 """
 
 import os
@@ -14,8 +14,14 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis import HealthCheck, Phase, assume, seed, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from hypothesis.strategies import integers
 
 from faults.invariants import all_jobs, all_models, check
@@ -23,7 +29,7 @@ from parts.deployment import Deployment, Part, running, wait_until
 from service.errors import Unavailable
 from service.store.records import FINAL, JobRecord
 
-RUN_LENGTHS = integers(1, 30)  # epochs of a twentieth of a second
+RUN_LENGTHS = integers(1, 60)  # epochs of a twentieth of a second
 ENOUGH_JOBS = 40
 
 
@@ -38,30 +44,42 @@ class Soak(RuleBasedStateMachine):
         self.seen: dict[str, JobRecord] = {}
         self.paused: list[Part] = []
 
-    @initialize()
-    def start(self) -> None:
-        """Not sooner: the first example that Hypothesis makes has no step at all."""
+    @initialize(drawn=integers(0, 2**32))
+    def start(self, drawn: int) -> None:
+        """The first example that Hypothesis makes is the simplest, one rule again and again: it is left out."""
+        assume(drawn)
         self.folder = tempfile.TemporaryDirectory(prefix="classiglot-soak-")
-        self.deployment = Deployment(Path(self.folder.name), light_model=self.light_model, lease_seconds=3, sweep_seconds=0.5)
+        self.deployment = Deployment(
+            Path(self.folder.name), light_model=self.light_model, lease_seconds=3, sweep_seconds=0.5
+        )
         self.deployment.client.timeout = httpx.Timeout(10)
         self.api = self.deployment.start_api()
         self.workers = [self.deployment.start_light_worker() for _ in range(2)]
         self.deployment.wait_for_api()
         self.dataset = self.deployment.upload()
+        for epochs in (5, 40, 40, 80):
+            self.submit(epochs)
 
     # -- what clients do ----------------------------------------------------------------------------------
 
-    @precondition(lambda self: len(self.acknowledged) < ENOUGH_JOBS)
     @rule(epochs=RUN_LENGTHS)
     def submit(self, epochs: int) -> None:
+        """No rule has a precondition: what may happen must not hang on what did, or no failure can be replayed."""
+        if len(self.acknowledged) >= ENOUGH_JOBS:
+            return
         body = {"dataset_id": self.dataset, "base_model": "roberta-base", "hyperparameters": {"num_epochs": epochs}}
-        answer = self._ask("POST", "/jobs", json=body)
-        if answer is not None and answer.status_code == 202:
-            self.acknowledged.add(answer.json()["id"])
+        for _ in range(10):
+            answer = self._ask("POST", "/jobs", json=body)
+            if answer is not None and answer.status_code == 202:
+                self.acknowledged.add(answer.json()["id"])
+                return
+            assert answer is None or answer.status_code == 503, answer.text
+            time.sleep(0.2)
 
-    @precondition(lambda self: self.acknowledged)
     @rule(number=integers(0, 1000))
     def cancel(self, number: int) -> None:
+        if not self.acknowledged:
+            return
         job_id = sorted(self.acknowledged)[number % len(self.acknowledged)]
         answer = self._ask("POST", f"/jobs/{job_id}/cancel")
         assert answer is None or answer.status_code in (200, 409, 503), answer.text
@@ -106,11 +124,10 @@ class Soak(RuleBasedStateMachine):
         self.deployment.broker.kill()
         self.deployment.start_broker()
 
-    @precondition(lambda self: not self.paused)
     @rule(which=integers(0, 2))
     def pause(self, which: int) -> None:
         part = [*self.workers, self.deployment.broker][which]
-        if part.alive():
+        if part.alive() and not self.paused:
             part.signal(signal.SIGSTOP)
             self.paused.append(part)
 
@@ -127,9 +144,10 @@ class Soak(RuleBasedStateMachine):
 
     # -- what holds -----------------------------------------------------------------------------------------
 
-    @precondition(lambda self: hasattr(self, "dataset"))
     @invariant()
     def nothing_is_lost_and_nothing_goes_back(self) -> None:
+        if not hasattr(self, "dataset"):
+            return
         try:
             rows = {job.id: job for job in all_jobs(self.deployment)}
         except Unavailable:
@@ -175,15 +193,15 @@ class Soak(RuleBasedStateMachine):
 def test_random_faults_lose_nothing_and_double_nothing(light_model: Path, long: bool) -> None:
     """B45"""
     chosen = int(os.environ.get("FAULT_SOAK_SEED") or random.randrange(2**32))
-    seconds = float(os.environ.get("FAULT_SOAK_SECONDS") or 180) if long else 20.0
+    seconds = float(os.environ.get("FAULT_SOAK_SECONDS") or (180 if long else 20))
     print(f"B45: FAULT_SOAK_SEED={chosen}")
     Soak.light_model = light_model
     began, rounds = time.monotonic(), 0
     while time.monotonic() - began < seconds:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             seed(chosen + rounds)(_machine()),
             settings=settings(
-                max_examples=2, stateful_step_count=60 if long else 25, deadline=None, database=None,
+                max_examples=1, stateful_step_count=60 if long else 25, deadline=None, database=None,
                 phases=[Phase.generate], suppress_health_check=list(HealthCheck), print_blob=False,
             ),
         )  # fmt: skip
