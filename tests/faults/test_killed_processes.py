@@ -72,9 +72,11 @@ def test_a_training_run_killed_at_random_steps_ends_bit_for_bit_as_if_undisturbe
 
 
 @pytest.mark.parametrize("moment", ["loading", "training"])
-def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(deploy: Deploy, moment: str) -> None:
-    """B2, in the seconds in which the run imports torch, too."""
-    deployment = deploy()
+def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(
+    postgres_url: str, deploy: Deploy, moment: str
+) -> None:
+    """B2, on SQLite in the seconds in which the run imports torch, on PostgreSQL in training."""
+    deployment = deploy(postgres_url if moment == "training" else None)
     deployment.start_api()
     worker = deployment.start_worker()
     deployment.wait_for_api()

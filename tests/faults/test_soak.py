@@ -182,8 +182,7 @@ class Soak(RuleBasedStateMachine):
             self.folder.cleanup()
 
     def _processes(self) -> list[bytes]:
-        mark = self.deployment.environment["DATA_DIR"].encode()
-        return [words for _, words, environment in running() if mark in environment]
+        return [words.encode() for words in self.deployment.processes()]
 
     def _where(self) -> object:
         return [job for job in all_jobs(self.deployment) if job.status not in FINAL], self.deployment.tail()

@@ -86,10 +86,9 @@ class Deployment:
     def __init__(self, root: Path, database_url: str | None = None, **settings: object) -> None:
         self.root, self.log = root, root / "log"
         self.api_port, self.broker_port = free_port(), free_port()
-        self.database_url = database_url or f"sqlite:///{root}/data/classiglot.sqlite3"
+        self.database_url = database_url or f"sqlite:///{root}/database/classiglot.sqlite3"
         self.environment: Environment = os.environ | {
             "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
-            "DATA_DIR": str(root / "data"),
             "DATABASE_URL": self.database_url,
             "BROKER_URL": f"redis://127.0.0.1:{self.broker_port}/0",
             "ARTIFACTS_URL": str(root / "artifacts"),
@@ -136,6 +135,7 @@ class Deployment:
 
     def start(self, command: list[str], **settings: object) -> Part:
         changed = {name.upper(): str(value) for name, value in settings.items()}
+        changed["DATA_DIR"] = str(self.root / f"data-{len(self.parts)}")  # nothing is shared but what the settings say
         part = Part(command, self.environment | changed, self.log)
         self.parts.append(part)
         return part
@@ -156,8 +156,8 @@ class Deployment:
         wait_until(lambda: self.processes() == [], 5, self.processes)
 
     def processes(self) -> list[str]:
-        """Command lines of everything alive that was started with this deployment's data dir."""
-        mark = self.environment["DATA_DIR"].encode()
+        """Command lines of everything alive that was started with this deployment's settings."""
+        mark = self.environment["ARTIFACTS_URL"].encode()
         return [words.decode() for _, words, environment in running() if mark in environment]
 
     # -- what it holds --------------------------------------------------------------------------------------
