@@ -32,7 +32,7 @@ def test_two_services_and_three_workers_on_one_sqlite_file_miss_no_beat(deploy: 
     for _ in range(3):
         deployment.start_light_worker()
     ended, beats = threading.Event(), list[float]()
-    holders = [threading.Thread(target=_beat, args=(deployment, claim, ended, beats)) for claim in held]
+    holders = [threading.Thread(target=_beat, args=(deployment, claim, ended, beats), daemon=True) for claim in held]
     for holder in holders:
         holder.start()
     began = time.monotonic()

@@ -123,7 +123,7 @@ def test_jobs_acknowledged_by_a_service_that_is_killed_are_there_and_none_is_the
                     assert job.status_code == 202, job.text
                     acknowledged[key] = job.json()["id"]
 
-    clients = [threading.Thread(target=post_and_post) for _ in range(8)]
+    clients = [threading.Thread(target=post_and_post, daemon=True) for _ in range(8)]
     for client in clients:
         client.start()
     kills = 50 if long else 3

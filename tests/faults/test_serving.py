@@ -20,7 +20,7 @@ class Clients:
     def __init__(self, ask: Callable[[], int], number: int = 8) -> None:
         self.answers: list[int | str] = []
         self._ask, self._ended = ask, threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(number)]
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(number)]
         for thread in self._threads:
             thread.start()
 
@@ -60,7 +60,7 @@ def test_a_rolling_restart_under_load_fails_no_request(deploy: Deploy) -> None:
         number = next(turns) % 2
         return clients[number if ready[number] else 1 - number].post("/predict", json=body).status_code
 
-    balancer = threading.Thread(target=balance)
+    balancer = threading.Thread(target=balance, daemon=True)
     balancer.start()
     load = Clients(ask)
     for number, port in enumerate(ports):
