@@ -16,7 +16,8 @@ turns them into HTTP, and this file knows no web framework.
     │   ├── RateLimited     429  too many requests in this window
     │   └── QuotaExceeded   429  the project has all it may have for now
     ├── Unavailable         503  not ready, or a dependency is down
-    │   └── DeviceMissing   503  a GPU was asked for and is not there
+    │   ├── DeviceMissing   503  a GPU was asked for and is not there
+    │   └── DiskFull        503  there is no room to store it; heals when there is
     ├── LeaseLost           ---  another attempt owns the job now: stop, and write nothing more
     ├── ArtifactCorrupt     500  a stored file is not what its manifest says
     ├── SettingsInvalid     ---  the process cannot start like this
@@ -135,6 +136,10 @@ class ArtifactCorrupt(ClassiglotError):
 
 class DeviceMissing(Unavailable):
     code = "device_missing"
+
+
+class DiskFull(Unavailable):
+    code = "disk_full"
 
 
 class SettingsInvalid(ClassiglotError):

@@ -25,8 +25,12 @@ def die_with_parent(parent: int, death_signal: signal.Signals = signal.SIGKILL) 
 
 def start(command: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Starts a command in a session of its own (a Ctrl-C reaches its parent only) that dies with this process."""
-    launcher = [sys.executable, "-m", "service.processes", str(os.getpid()), *command]
-    return subprocess.Popen(launcher, env=env, start_new_session=True, stdin=subprocess.DEVNULL)
+    return subprocess.Popen(dying_with_us(command), env=env, start_new_session=True, stdin=subprocess.DEVNULL)
+
+
+def dying_with_us(command: Sequence[str]) -> list[str]:
+    """The same command by way of a launcher, which ties it to this process before its first line runs."""
+    return [sys.executable, "-m", "service.processes", str(os.getpid()), *command]
 
 
 def end(*processes: subprocess.Popen[bytes], grace_seconds: float) -> None:

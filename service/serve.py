@@ -29,7 +29,7 @@ def serve(settings: Settings) -> int:
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = _Server(config, closing)
+    server = _Server(config, closing, settings.drain_seconds)
     server.run(sockets=[listen(settings.host, settings.port)])
     return 0 if server.started else 1
 
@@ -37,13 +37,20 @@ def serve(settings: Settings) -> int:
 class _Server(uvicorn.Server):
     """Tells the application that it is asked to stop, so that open event streams end and readiness turns."""
 
-    def __init__(self, config: uvicorn.Config, closing: threading.Event) -> None:
+    def __init__(self, config: uvicorn.Config, closing: threading.Event, drain_seconds: float) -> None:
         super().__init__(config)
-        self._closing = closing
+        self._closing, self._drain_seconds = closing, drain_seconds
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Unready at once; the listener closes when a load balancer has had time to see it, or at a second signal."""
+        if self._closing.is_set() or self._drain_seconds == 0:
+            self._closing.set()
+            super().handle_exit(sig, frame)
+            return
         self._closing.set()
-        super().handle_exit(sig, frame)
+        timer = threading.Timer(self._drain_seconds, super().handle_exit, (sig, frame))
+        timer.daemon = True
+        timer.start()
 
 
 def listen(host: str, port: int) -> socket.socket:

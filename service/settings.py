@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     # the HTTP edge
     host: str = Field(default="127.0.0.1", description="address the service listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="port the service listens on")
+    drain_seconds: float = Field(
+        default=0, ge=0, description="how long a service that stops is unready but still answers, for load balancers"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="how much is logged")
 
     # limits on what is sent
@@ -88,6 +91,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=60, ge=1, description="silence after which a running job counts as lost")
     sweep_seconds: float = Field(default=5, gt=0, description="how often lost and forgotten jobs are looked for")
     max_attempts: int = Field(default=3, ge=1, description="attempts before a job that kills its worker fails")
+    stall_seconds: float = Field(
+        default=600, ge=1, description="standstill after which a training run counts as stuck and is tried again"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="where models compute; `cuda` refuses to fall back to the processor"
     )

@@ -16,6 +16,12 @@ from service.store.migrate import migrate
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long-faults", action="store_true", help="tests/faults at full length: 10 minutes of contention and the like"
+    )
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return read_settings(data_dir=tmp_path / "data", database_url=None, broker_url=None)

@@ -47,7 +47,7 @@ ROOMS = {
     "starlette": ["service.api"],
     "uvicorn": ["service.serve"],
     "celery": ["service.jobs.queue", "worker.app", "worker.tasks"],
-    "kombu": ["service.jobs.queue"],
+    "kombu": ["service.jobs.queue", "service.jobs.transport"],
     "redis": ["service.jobs.embedded_broker"],
     "sqlalchemy": ["service.store"],
     "alembic": ["service.store"],

@@ -1,7 +1,7 @@
 """What supervisor and training run say to each other: one JSON line a message, over the run's own pipes.
 
 supervisor → run   the order (first line), later perhaps "stop"; end of file means: exit now
-run → supervisor   {"kind": "phase" | "note" | "hyperparameters" | "progress" | "epoch", …},
+run → supervisor   {"kind": "phase" | "note" | "hyperparameters" | "progress" | "epoch" | "pulse", …},
                    and last {"kind": "succeeded" | "failed" | "stopped", …}
 """
 
@@ -18,6 +18,7 @@ from service.settings import Settings
 from service.store.records import Task
 
 STOP = "stop"
+OUT_OF_MEMORY = "out_of_memory"  # the one failure that is tried again, with half the batch
 
 
 class Order(BaseModel):

@@ -9,13 +9,16 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from pathlib import Path
 from typing import IO
 
+from service import processes
 from service.logs import get_logger
 from service.store.records import Json
 from worker.channel import STOP, Order
 
 log = get_logger(__name__)
+PROGRAM = "worker.run"
 SECRETS = ("DATABASE_URL", "BROKER_URL")
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -33,8 +36,10 @@ class TrainingProcess:
     """Started at once; its messages wait in a queue until asked for."""
 
     def __init__(self, order: Order) -> None:
+        self._kills_before = _out_of_memory_kills()
+        # by way of the launcher: importing torch takes seconds, in which a supervisor may die as well
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "worker.run", str(os.getpid())],
+            processes.dying_with_us([sys.executable, "-m", PROGRAM, str(os.getpid())]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -73,10 +78,15 @@ class TrainingProcess:
         """Asks for a checkpoint and an end at the next step."""
         self._say(STOP)
 
-    def kill(self) -> None:
-        """Ends the process and whatever it started, at once, and closes its pipes; again is no error."""
+    def end(self) -> None:
+        """Ends the process and whatever it started, at once; any thread may call it."""
         if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # another thread has just seen its end
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """The same, then waits for it and closes its pipes; again is no error."""
+        self.end()
         self._process.wait()
         for reader in self._readers:
             reader.join(timeout=5)
@@ -89,9 +99,14 @@ class TrainingProcess:
         """For people: the exit status, and the last words."""
         status = self._process.wait()
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        hint = ", perhaps because memory ran out" if status == -signal.SIGKILL else ""
+        hint = ", because the machine's memory ran out" if self.was_out_of_memory() else ""
         last = f"; its last words: {self._tail[-1][:300]}" if self._tail else ""
         return f"the training run {how}{hint}{last}"
+
+    def was_out_of_memory(self) -> bool:
+        """Whether the kernel killed it for want of memory. The kernel counts for the whole machine, so that a kill by
+        hand passes for it if another process ran out of memory meanwhile."""
+        return self._process.wait() == -signal.SIGKILL and _out_of_memory_kills() > self._kills_before
 
     @property
     def pid(self) -> int:
@@ -116,3 +131,12 @@ class TrainingProcess:
             sys.stderr.write(line)
             if line.strip():
                 self._tail.append(line.strip())
+
+
+def _out_of_memory_kills() -> int:
+    """How many processes of this machine the kernel has killed for want of memory; 0 where it does not say."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

@@ -51,8 +51,7 @@ def measure_and_publish(
     """Publishes model and report; returns what the supervisor writes down, which alone makes the model exist."""
     truth = {name: to_matrix([row.labels for row in finished.dataset.splits[name]], order.labels) for name in SPLITS}
     card, temperature = _calibrate(finished, truth["val"], order, device)
-    staged = artifacts.stage()
-    try:
+    with artifacts.staging() as staged:
         _write_model(finished.network, card, staged)
         # what is measured is what will be served
         classifier = Classifier.load(staged, device, order.settings.engine, order.settings.threads)
@@ -63,8 +62,6 @@ def measure_and_publish(
             (folder / REPORT_TEXT).write_text(text, encoding="utf-8")
             (folder / REPORT_PAGE).write_text(render_page(report, job_name=order.name), encoding="utf-8")
         manifest = artifacts.publish(staged, "models", report.model_id)
-    finally:
-        artifacts.discard(staged)
     return {
         "model_id": report.model_id,
         "manifest_sha256": manifest,

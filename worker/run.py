@@ -1,11 +1,13 @@
 """One training job from first line to last, in reading order. Runs as a process of its own: `python -m worker.run`."""
 
+import contextlib
 import hashlib
 import os
 import sys
 import time
 import traceback
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,13 +24,13 @@ from service.inference.predictions import Encoding
 from service.jobs.report import Validation
 from service.logs import configure_logs
 from service.models.base_models import BaseCheckpoint, locate
-from service.processes import die_with_parent
 from service.store.artifacts import ArtifactStore
 from service.store.records import Json
-from worker.channel import Channel, Order, Supervision
+from worker.channel import OUT_OF_MEMORY, Channel, Order, Supervision
 from worker.evaluation.metrics import Binary, to_matrix
 from worker.evaluation.validation import validate
 from worker.publish import Finished, make_card, measure_and_publish
+from worker.pulse import start_pulse
 from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow
 from worker.training.candidate import Candidate
@@ -228,10 +230,22 @@ def _fingerprint(order: Order) -> str:
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    """Torch has a type of its own for the GPU's memory, and only words for the processor's."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+def _go_first_when_memory_runs_out() -> None:
+    """A run is tried again; the worker beside it, or the service, would take more with them."""
+    with contextlib.suppress(OSError):  # not Linux
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+
 def main() -> int:
     channel = Channel()
     order = channel.receive_order()
-    die_with_parent(int(sys.argv[1]))
+    start_pulse(channel)
+    _go_first_when_memory_runs_out()
     configure_logs(order.settings.log_level, process="run")
     quieten()
     os.nice(5)  # answers come before training where both share a machine
@@ -241,15 +255,13 @@ def main() -> int:
         channel.send("stopped")
     except ClassiglotError as error:
         channel.send("failed", code=error.code, message=error.message)
-    except (MemoryError, torch.OutOfMemoryError):
-        traceback.print_exc()
-        failed = TrainingFailed("out of memory; try a smaller batch_size or max_length", code="out_of_memory")
-        channel.send("failed", code=failed.code, message=failed.message)
     except Exception as error:  # the last line of defence: the job must learn that it failed
         traceback.print_exc()
-        channel.send(
-            "failed", code="internal", message=f"unexpected {type(error).__name__}; the worker's log says more"
-        )
+        if _is_out_of_memory(error):
+            channel.send("failed", code=OUT_OF_MEMORY, message="memory ran out; try a smaller batch_size or max_length")
+        else:
+            what = f"unexpected {type(error).__name__}; the worker's log says more"
+            channel.send("failed", code="internal", message=what)
     return 0
 
 

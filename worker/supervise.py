@@ -20,12 +20,13 @@ from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.records import Claim, DatasetRecord, JobRecord, Json
 from service.store.tables import now
-from worker.channel import Order
+from worker.channel import OUT_OF_MEMORY, Order
+from worker.lease import Lease
 from worker.process import TrainingProcess
 
 log = get_logger(__name__)
-LONGEST_BEAT = 2.0  # seconds between looks at the lease and at the wish to cancel
 POLL = 0.2
+STOP_SECONDS = 20.0  # from the wish to stop to the end of a run that does not heed it; whole workers get 30
 EVENTS_PER_RUN = 100  # progress events; the job's row itself is brought up to date each second
 
 
@@ -41,16 +42,17 @@ class Supervisor:
     def run_queued_jobs(self) -> None:
         """Takes the oldest queued job until none is left: a ring that was lost costs nobody his turn."""
         while not self.stopping.is_set():
+            lease = Lease(self.settings.lease_seconds)
             with self.database.write() as tx:
-                job = job_rows.claim_next(tx, self.owner, self.settings.lease_seconds)
+                job = job_rows.claim_next(tx, self.owner, lease.seconds)
             if job is None:
                 return
-            self.run_job(job)
+            self.run_job(job, lease)
 
-    def run_job(self, job: JobRecord) -> None:
+    def run_job(self, job: JobRecord, lease: Lease) -> None:
         claim = Claim(job.id, job.attempt, self.owner)
         try:
-            Attempt(self, job, claim).run()
+            Attempt(self, job, claim, lease).run()
         except LeaseLost as error:
             log.warning("lease_lost", job_id=job.id, attempt=job.attempt, error=error.message)
 
@@ -58,13 +60,13 @@ class Supervisor:
 class Attempt:
     """One attempt at one job."""
 
-    def __init__(self, supervisor: Supervisor, job: JobRecord, claim: Claim) -> None:
+    def __init__(self, supervisor: Supervisor, job: JobRecord, claim: Claim, lease: Lease) -> None:
         self.settings, self.database, self.artifacts = supervisor.settings, supervisor.database, supervisor.artifacts
         self.stopping = supervisor.stopping
-        self.job, self.claim = job, claim
+        self.job, self.claim, self.lease = job, claim, lease
         self.log = log.bind(job_id=job.id, attempt=job.attempt)
-        self.beat = min(LONGEST_BEAT, self.settings.lease_seconds / 6)
-        self.renewed = time.monotonic()
+        self.heard = time.monotonic()
+        self.asked_to_stop: float | None = None
         self.final = False
         self.last_event_step = 0
 
@@ -79,8 +81,9 @@ class Attempt:
         process = TrainingProcess(order)
         self.log.info("run_started", pid=process.pid)
         try:
-            self._note(f"attempt {self.job.attempt} started")
-            self._watch(process, dataset)
+            with self.lease.guarding(process.end):
+                self._note(f"attempt {self.job.attempt} started")
+                self._watch(process, dataset)
         finally:
             process.kill()
 
@@ -111,37 +114,51 @@ class Attempt:
     def _watch(self, process: TrainingProcess, dataset: DatasetRecord) -> None:
         """Until the run has had its last word. A database that is away is waited for while the lease holds."""
         message: Json | None = None
-        asked = False
         while not self.final:
+            if self.lease.over():
+                raise LeaseLost("the lease could not be renewed in time")
+            if self.stopping.is_set() and self.asked_to_stop is None:
+                self.asked_to_stop = time.monotonic()
+                process.ask_to_stop()
             try:
                 if message := message or process.next_message(POLL):
+                    self.heard = time.monotonic()
                     self._write_down(message, dataset)
                     message = None
-                if self._cancelled():
-                    process.kill()
-                    self._finish("cancelled", "cancelled")
-                elif process.ended() and not self.final:
-                    self._crashed(process)
+                self._look_after(process)
             except Unavailable as error:
-                self._wait_for_database(error)
-            if self.stopping.is_set() and not asked:
-                process.ask_to_stop()
-                asked = True
+                if self._too_slow_to_stop():
+                    raise LeaseLost("the worker stops while the database is away; the lease runs out") from error
+                time.sleep(min(1.0, self.lease.seconds / 20))
+
+    def _look_after(self, process: TrainingProcess) -> None:
+        """Keeps the lease, and ends the run when that is asked for or it does not get on."""
+        if self.final:
+            return
+        if self._cancelled():
+            process.kill()
+            self._finish("cancelled", "cancelled")
+        elif process.ended():
+            self._crashed(process)
+        elif time.monotonic() - self.heard > self.settings.stall_seconds:
+            process.kill()
+            self._try_again(f"the training run made no progress for {self.settings.stall_seconds:g} s and was ended")
+        elif self._too_slow_to_stop():
+            process.kill()  # it measures, or loads: back to its last checkpoint
+            self._hand_back()
+
+    def _too_slow_to_stop(self) -> bool:
+        return self.asked_to_stop is not None and time.monotonic() - self.asked_to_stop > STOP_SECONDS
 
     def _cancelled(self) -> bool:
         """Renews the lease when it is time to; says whether the job's end was asked for."""
-        if self.final or time.monotonic() - self.renewed < self.beat:
+        if not self.lease.due():
             return False
+        asked_at = time.monotonic()
         with self.database.write() as tx:
-            cancelled = job_rows.renew(tx, self.claim, self.settings.lease_seconds)
-        self.renewed = time.monotonic()
+            cancelled = job_rows.renew(tx, self.claim, self.lease.seconds)
+        self.lease.renewed(asked_at)
         return cancelled
-
-    def _wait_for_database(self, error: Unavailable) -> None:
-        """Raises: LeaseLost before the lease ends, so that no other attempt can ever meet this one alive."""
-        if time.monotonic() - self.renewed > self.settings.lease_seconds * 0.8:
-            raise LeaseLost(f"the lease could not be renewed in time: {error.message}") from error
-        time.sleep(min(1.0, self.settings.lease_seconds / 20))
 
     # -- what the run says ----------------------------------------------------------------------------
 
@@ -160,6 +177,8 @@ class Attempt:
                 self._epoch(content)
             case "succeeded":
                 self._succeeded(content, dataset)
+            case "failed" if content["code"] == OUT_OF_MEMORY:
+                self._out_of_memory(content["message"])
             case "failed":
                 self._finish("failed", content["message"], error=content)
             case "stopped":
@@ -214,16 +233,22 @@ class Attempt:
             "metrics": content["metrics"],
             "manifest_sha256": content["manifest_sha256"],
         }
-        best = _best(content["best"])
+        values = {"model_id": model["id"], "best": _best(content["best"]), "error": None}
         with self.database.write() as tx:
-            record = model_rows.add(tx, model)
-            message = f"published {record.name} version {record.version}"
-            event_rows.append(tx, self.claim, message, data={"model_id": record.id})
-            for warning in content["warnings"]:
-                event_rows.append(tx, self.claim, warning["message"], level="warning", data=warning)
-            values = {"model_id": record.id, "best": best, "error": None, "warnings": content["warnings"]}
-            job_rows.finish(tx, self.claim, "succeeded", values)
-        self._over("succeeded")
+            cancelled = job_rows.renew(tx, self.claim, self.lease.seconds)  # whoever asked in time is obeyed
+            if not cancelled:
+                record = model_rows.add(tx, model)
+                message = f"published {record.name} version {record.version}"
+                event_rows.append(tx, self.claim, message, data={"model_id": record.id})
+                for warning in content["warnings"]:
+                    event_rows.append(tx, self.claim, warning["message"], level="warning", data=warning)
+                job_rows.finish(tx, self.claim, "succeeded", values | {"warnings": content["warnings"]})
+        if not cancelled:
+            self._over("succeeded")
+            return
+        self._finish("cancelled", "cancelled")
+        self.artifacts.remove("models", model["id"])
+        self.artifacts.remove("reports", model["id"])
 
     def _finish(self, status: str, message: str, error: Json | None = None) -> None:
         with self.database.write() as tx:
@@ -233,6 +258,12 @@ class Attempt:
 
     def _crashed(self, process: TrainingProcess) -> None:
         words = process.how_it_ended()
+        if process.was_out_of_memory():
+            self._out_of_memory(words)
+        else:
+            self._try_again(words)
+
+    def _try_again(self, words: str) -> None:
         error = {"code": "run_crashed", "message": f"{words} (attempt {self.job.attempt})"}
         with self.database.write() as tx:
             event_rows.append(tx, self.claim, words, level="error")
@@ -241,6 +272,21 @@ class Attempt:
         self.log.warning("run_crashed", how=words, again=again)
         if not again:
             self.artifacts.remove("checkpoints", self.job.id)
+
+    def _out_of_memory(self, words: str) -> None:
+        """Once more from the start with half the batch. The error on the queued job says that this was done."""
+        batch_size = self.job.hyperparameters["batch_size"] // 2
+        error = {"code": OUT_OF_MEMORY, "message": words}
+        if batch_size == 0 or (self.job.error or {}).get("code") == OUT_OF_MEMORY:
+            self._finish("failed", words, error)
+            return
+        changed = {"hyperparameters": self.job.hyperparameters | {"batch_size": batch_size}, "error": error}
+        with self.database.write() as tx:
+            message = f"{words}; tried again with batch_size {batch_size}"
+            event_rows.append(tx, self.claim, message, level="warning")
+            job_rows.hand_back(tx, self.claim, changed)
+        self.final = True
+        self.log.warning("run_out_of_memory", how=words, batch_size=batch_size)
 
     def _hand_back(self) -> None:
         with self.database.write() as tx:

@@ -9,6 +9,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from service.errors import Unavailable
+from service.jobs import transport
 from service.logs import get_logger
 from service.settings import Settings
 
@@ -25,6 +26,7 @@ def make_celery(settings: Settings) -> Celery:
     a noticed TCP reset starts a second copy at once. No result backend: the jobs table has the results.
     Every network call has a time-out, because kombu's default is to wait for ever.
     """
+    transport.install()
     app = Celery("classiglot", broker=settings.queue_url, set_as_current=False)
     app.conf.update(
         task_acks_late=False,

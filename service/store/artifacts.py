@@ -4,6 +4,7 @@ Written aside, synced to disk, renamed into place with a manifest of SHA-256 sum
 manifest, or one that does not match it, does not exist for the rest of the program.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from service.errors import ArtifactCorrupt, NotFound
+from service.errors import ArtifactCorrupt, DiskFull, NotFound
 
 Kind = Literal["datasets", "models", "reports", "checkpoints"]
 MANIFEST = "MANIFEST.json"
@@ -54,22 +55,46 @@ class ArtifactStore:
         return hashlib.sha256(manifest.encode()).hexdigest()
 
     @contextmanager
-    def writing(self, kind: Kind, name: str) -> Iterator[Path]:
-        """Stages a folder for the block and publishes it at its end; on an exception nothing is left."""
-        staged = self.stage()
+    def staging(self) -> Iterator[Path]:
+        """A staged folder for the block, which may publish it; otherwise it is gone at the end. Raises: DiskFull."""
+        staged = None
         try:
+            staged = self.stage()
+            yield staged
+        except Exception as error:
+            if not _is_full(error):
+                raise
+            raise DiskFull(
+                f"there is no room left in {self.root}; free some, then try again", retry_after=60
+            ) from error
+        finally:
+            if staged:
+                self.discard(staged)
+
+    @contextmanager
+    def writing(self, kind: Kind, name: str) -> Iterator[Path]:
+        """Stages a folder for the block and publishes it at its end; on an exception nothing is left.
+
+        Raises: DiskFull.
+        """
+        with self.staging() as staged:
             yield staged
             self.publish(staged, kind, name)
-        except BaseException:
-            self.discard(staged)
-            raise
 
     def open(self, kind: Kind, name: str, *, thorough: bool = True) -> Path:
         """The folder, after checking it against its manifest (sizes, and SHA-256 when `thorough`).
 
-        Raises: NotFound; ArtifactCorrupt with the name of the file that is wrong.
+        Raises: NotFound, also when it is removed meanwhile; ArtifactCorrupt with the name of the file that is wrong.
         """
         folder = self.path(kind, name)
+        try:
+            return self._checked(folder, kind, name, thorough)
+        except (ArtifactCorrupt, FileNotFoundError):
+            if folder.exists():
+                raise
+            raise NotFound(f"{kind}/{name} is not stored here") from None
+
+    def _checked(self, folder: Path, kind: Kind, name: str, thorough: bool) -> Path:
         try:
             files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         except FileNotFoundError:
@@ -119,6 +144,12 @@ class ArtifactStore:
 
 def _corrupt(kind: str, name: str, file: str) -> ArtifactCorrupt:
     return ArtifactCorrupt(f"{kind}/{name}: the stored file {file} is damaged; restore it from a backup or delete it")
+
+
+def _is_full(error: BaseException) -> bool:
+    """Python's own error, or that of a library written in Rust, which has the number in its words only."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in full or any(f"(os error {number})" in str(error) for number in full)
 
 
 def _sums(folder: Path) -> dict[str, dict[str, int | str]]:

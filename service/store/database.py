@@ -9,11 +9,16 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from service.errors import Unavailable
+from service.errors import DiskFull, Unavailable
 from service.logs import get_logger
 
 log = get_logger(__name__)
 Transaction = Connection  # its name elsewhere: SQLAlchemy stays in this package
+# A server that the network has swallowed is given up within 15 s; the kernel's own patience is a quarter of an hour.
+_POSTGRES = {
+    "connect_timeout": 5, "options": "-c lock_timeout=5s", "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3,
+}  # fmt: skip
 
 
 class Database:
@@ -28,7 +33,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        connect_args = {} if self.is_sqlite else {"connect_timeout": 5, "options": "-c lock_timeout=5s"}
+        connect_args = {} if self.is_sqlite else _POSTGRES
         self.engine = create_engine(
             self.url, pool_size=10, max_overflow=40, pool_timeout=5, pool_pre_ping=not self.is_sqlite,
             connect_args=connect_args,
@@ -65,7 +70,10 @@ def _as_unavailable() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
-        log.warning("database_unavailable", error=type(error).__name__, cause=str(getattr(error, "orig", error)))
+        cause = str(getattr(error, "orig", error))
+        log.warning("database_unavailable", error=type(error).__name__, cause=cause)
+        if "disk is full" in cause or "No space left on device" in cause:
+            raise DiskFull("the database's disk is full; free some room, then try again", retry_after=60) from error
         raise Unavailable(
             "the database does not answer; try again in a few seconds",
             code="database_unavailable",

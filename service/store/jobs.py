@@ -59,7 +59,7 @@ def times_scored(tx: Connection, project: str, test_sha256: str) -> int:
 
 def claim_next(tx: Connection, owner: str, lease_seconds: float) -> JobRecord | None:
     """Takes the oldest queued job: queued → running, attempt + 1, first lease in the same statement."""
-    oldest = select(jobs.c.id).where(jobs.c.status == "queued").order_by(jobs.c.id).limit(1)
+    oldest = select(jobs.c.id).where(jobs.c.status == "queued").order_by(jobs.c.created_at, jobs.c.id).limit(1)
     statement = (
         update(jobs)
         .where(jobs.c.id == oldest.with_for_update(skip_locked=True).scalar_subquery(), jobs.c.status == "queued")
@@ -97,9 +97,9 @@ def finish(tx: Connection, claim: Claim, status: str, values: Json) -> None:
     _must_hold(tx, claim, _held(claim).values(**ended, **_NO_LEASE, **values))
 
 
-def hand_back(tx: Connection, claim: Claim) -> None:
-    """running → queued, because the worker stops; nobody's fault, so it counts no crash. A job whose cancellation
-    was asked for is cancelled instead. Raises: LeaseLost."""
+def hand_back(tx: Connection, claim: Claim, changed: Json | None = None) -> None:
+    """running → queued, because the worker stops, or to be run as `changed`; it counts no crash. A job whose
+    cancellation was asked for is cancelled instead. Raises: LeaseLost."""
     cancelled = jobs.c.cancel_requested_at.is_not(None)
     values = {
         "status": case((cancelled, "cancelled"), else_="queued"),
@@ -107,7 +107,7 @@ def hand_back(tx: Connection, claim: Claim) -> None:
         "phase": null(),
         "estimated_finish": null(),
     }
-    _must_hold(tx, claim, _held(claim).values(**values, **_NO_LEASE))
+    _must_hold(tx, claim, _held(claim).values(**values, **_NO_LEASE, **(changed or {})))
 
 
 def crash(tx: Connection, claim: Claim, max_attempts: int, error: Json) -> bool:

@@ -1,8 +1,7 @@
-"""Jobs from claim to end, with real child processes."""
+"""Jobs from claim to end, with real child processes. Those that die, hang or fill memory are in tests/faults."""
 
 import json
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file
 
 from parts.rows import add_dataset, add_job, read_job
-from parts.runs import make_order, run_to_the_end, store_toy_dataset
+from parts.runs import make_order, store_toy_dataset
 from service.settings import Settings
 from service.store import events, jobs, models
 from service.store.artifacts import ArtifactStore
@@ -116,59 +114,6 @@ def test_cancel_ends_a_running_job_within_seconds(settings: Settings, sqlite: Da
         wait_for(sqlite, job.id, lambda job: job.status == "cancelled", seconds=15)
         assert time.monotonic() - asked < 15
         assert children() == []
-
-
-def test_a_killed_run_is_tried_again_and_ends_as_if_undisturbed(settings: Settings, sqlite: Database) -> None:
-    dataset = store_toy_dataset(settings, sqlite)
-    _, undisturbed = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_x", num_epochs=60))
-    job = queue_job(settings, sqlite, dataset, num_epochs=60)
-    with Worker(settings, sqlite).running():
-        wait_for(sqlite, job.id, lambda job: job.progress["epoch"] >= 3)  # so two are checkpointed
-        for pid in children():
-            os.kill(pid, signal.SIGKILL)
-        done = wait_for(sqlite, job.id, lambda job: job.status in ("succeeded", "failed"), seconds=90)
-    assert (done.status, done.attempt, done.crashes) == ("succeeded", 2, 1)
-    messages = [event.message for event in events_of(sqlite, job.id)]
-    assert any("SIGKILL" in message for message in messages)
-    assert any(message.startswith("resumed after step") for message in messages)
-    published = ArtifactStore(settings.artifacts_dir).open("models", done.model_id or "")
-    assert (published / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
-    assert load_file(published / "model.safetensors")
-
-
-def test_a_job_that_always_kills_its_run_fails_after_its_attempts_and_the_next_runs(
-    settings: Settings, sqlite: Database
-) -> None:
-    settings = settings.model_copy(update={"max_attempts": 2})
-    dataset = store_toy_dataset(settings, sqlite)
-    poison = queue_job(settings, sqlite, dataset, **LONG)
-    good = queue_job(settings, sqlite, dataset)
-    with Worker(settings, sqlite).running():
-        for attempt in (1, 2):
-            wait_for(sqlite, poison.id, lambda job, attempt=attempt: job.attempt == attempt and bool(children()))  # type: ignore[misc]
-            for pid in children():
-                os.kill(pid, signal.SIGABRT)
-            wait_for(sqlite, poison.id, lambda job: job.status != "running" or job.attempt == 2)
-        failed = wait_for(sqlite, poison.id, lambda job: job.status == "failed")
-        wait_for(sqlite, good.id, lambda job: job.status == "succeeded")
-    assert failed.error is not None
-    assert failed.error["code"] == "run_crashed"
-    assert "SIGABRT" in failed.error["message"]
-
-
-def test_a_worker_that_stops_hands_its_job_back_checkpointed(settings: Settings, sqlite: Database) -> None:
-    job = queue_job(settings, sqlite, store_toy_dataset(settings, sqlite), **LONG)
-    with Worker(settings, sqlite).running() as worker:
-        wait_for(sqlite, job.id, training)
-        worker.stopping.set()
-        worker.thread.join(30)
-        assert not worker.thread.is_alive()
-    handed = read_job(sqlite, job.id)
-    assert (handed.status, handed.crashes, handed.lease_owner) == ("queued", 0, None)
-    with Worker(settings, sqlite, "w2").running():
-        wait_for(sqlite, job.id, lambda job: job.attempt == 2 and job.progress["step"] > handed.progress["step"])
-    messages = [event.message for event in events_of(sqlite, job.id)]
-    assert any(message.startswith("resumed after step") for message in messages)
 
 
 def test_a_worker_whose_job_was_taken_over_writes_nothing_and_ends_its_run(

@@ -2,6 +2,7 @@
 bit alike on the processor it was written on. Safetensors and JSON only, so reading one cannot run code."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from service.errors import ClassiglotError
+from service.errors import ClassiglotError, DiskFull
 from service.logs import get_logger
 from service.store.artifacts import ArtifactStore
 from worker.training.loop import Progress, Trainer
@@ -22,6 +23,7 @@ log = get_logger(__name__)
 _WEIGHTS, _AVERAGE, _STATE = "weights.safetensors", "average.safetensors", "state.safetensors"
 _PROGRESS = "progress.json"
 KEEP = 2
+FULL_DISK_SECONDS = 300.0  # how long a full disk is waited for, in which nothing of the run is lost
 
 
 class Checkpoints:
@@ -32,17 +34,33 @@ class Checkpoints:
         self._artifacts, self._job_id, self._attempt, self._fingerprint = artifacts, job_id, attempt, fingerprint
 
     def save(self, trainer: Trainer, progress: Progress) -> None:
-        """Writes the state after `progress.step` steps, then drops older ones but for the best epoch's."""
+        """Writes the state after `progress.step` steps, then drops older ones but for the best epoch's.
+
+        Raises: DiskFull when that lasts; what was saved before stays whole.
+        """
         name = f"{self._job_id}/{progress.step:09d}-{self._attempt}"
         if self._artifacts.path("checkpoints", name).exists():
             return  # stopped right after an epoch's own checkpoint
+        deadline = time.monotonic() + FULL_DISK_SECONDS
+        while True:
+            try:
+                self._write(name, trainer, progress)
+            except DiskFull as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("checkpoint_waits_for_room", checkpoint=name, error=error.message)
+                time.sleep(1)
+            else:
+                break
+        self._drop_older(progress)
+
+    def _write(self, name: str, trainer: Trainer, progress: Progress) -> None:
         with self._artifacts.writing("checkpoints", name) as folder:
             save_file(_numbered(trainer.average.parameters), folder / _WEIGHTS)
             save_file(_numbered(trainer.average.tensors), folder / _AVERAGE)
             save_file(_moments(trainer.optimizer) | _prefixed("random", random_state()), folder / _STATE)
             content = {"fingerprint": self._fingerprint, **asdict(progress)}
             (folder / _PROGRESS).write_text(json.dumps(content), encoding="utf-8")
-        self._drop_older(progress)
 
     def resume(self, trainer: Trainer) -> Progress:
         """Puts the newest readable checkpoint into the trainer and the generators; a fresh start where none is."""
@@ -51,6 +69,7 @@ class Checkpoints:
                 return self._load(self._artifacts.open("checkpoints", f"{self._job_id}/{name}"), trainer)
             except (ClassiglotError, ValueError) as error:
                 log.warning("checkpoint_skipped", checkpoint=name, error=str(error))
+                self._artifacts.remove("checkpoints", f"{self._job_id}/{name}")  # else it counts among those to keep
         return Progress()
 
     def load_best(self, trainer: Trainer, progress: Progress) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""Deployments to break. What every fault must leave whole is checked at the end of each test."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from faults.invariants import check
+from parts.deployment import Deployment
+from parts.finished_models import LABELS, write_model
+from parts.postgres import drop_database, fresh_database
+from service.models.finished import ModelCard
+from service.store.artifacts import ArtifactStore
+
+Deploy = Callable[..., Deployment]
+
+
+@pytest.fixture(scope="session")
+def light_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model that light runs publish."""
+    store = ArtifactStore(tmp_path_factory.mktemp("light"))
+    with store.writing("models", "light") as folder:
+        write_model(folder, ModelCard("choosing", list(LABELS), 64, "roberta-base", "job_0", "0" * 64))
+    return store.path("models", "light")
+
+
+@pytest.fixture
+def deploy(tmp_path: Path, light_model: Path) -> Iterator[Deploy]:
+    """Starts deployments; ends them after the test and looks at what is left."""
+    started: list[Deployment] = []
+
+    def start(database_url: str | None = None, **settings: object) -> Deployment:
+        root = tmp_path / str(len(started))
+        root.mkdir()
+        started.append(Deployment(root, database_url, light_model=light_model, **settings))
+        return started[-1]
+
+    yield start
+    try:
+        for deployment in started:
+            check(deployment)
+    finally:
+        for deployment in started:
+            deployment.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """An empty database of the session's server."""
+    url = fresh_database(postgres)
+    yield url
+    drop_database(url)
+
+
+@pytest.fixture
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether the durations of the research are asked for, rather than those that fit into the suite."""
+    return bool(request.config.getoption("--long-faults"))

@@ -1,0 +1,210 @@
+"""Processes that are killed, paused or asked to stop at a bad moment."""
+
+import itertools
+import os
+import random
+import signal
+import threading
+import time
+from functools import partial
+
+import httpx
+import pytest
+
+from faults.conftest import Deploy
+from faults.invariants import all_jobs
+from parts.deployment import Deployment, is_alive, runs_of, wait_until
+
+LEASE = 6.0  # seconds in these tests, of 60 by default
+
+
+def weights(deployment: Deployment, job_id: str) -> bytes:
+    model_id = deployment.job(job_id).model_id
+    assert model_id is not None
+    return (deployment.artifacts.open("models", model_id) / "model.safetensors").read_bytes()
+
+
+def resumed_steps(deployment: Deployment, job_id: str) -> list[int]:
+    """After which step each attempt but the first went on."""
+    return [int(words.split()[3]) for words in deployment.messages(job_id) if words.startswith("resumed after step")]
+
+
+def reached(deployment: Deployment, job_id: str, epoch: int) -> bool:
+    return int(deployment.job(job_id).progress["epoch"]) >= epoch
+
+
+def tried(deployment: Deployment, job_id: str, attempt: int) -> bool:
+    return deployment.job(job_id).attempt == attempt
+
+
+def resumed(deployment: Deployment, job_id: str, times: int) -> bool:
+    return len(resumed_steps(deployment, job_id)) == times
+
+
+def test_a_training_run_killed_at_random_steps_ends_bit_for_bit_as_if_undisturbed(deploy: Deploy, long: bool) -> None:
+    """B1"""
+    kills = 20 if long else 3
+    deployment = deploy(max_attempts=kills + 1)
+    deployment.start_api()
+    worker = deployment.start_worker()
+    deployment.wait_for_api()
+    dataset = deployment.upload()
+    epochs = 15 + 5 * kills
+    undisturbed = deployment.submit(dataset, num_epochs=epochs, name="undisturbed")
+    disturbed = deployment.submit(dataset, num_epochs=epochs, name="disturbed")
+    killed_at = []
+    for kill in range(kills):
+        wait_until(partial(reached, deployment, disturbed, 5 * kill + 2), 120)
+        time.sleep(random.uniform(0, 0.3))
+        killed_at.append(deployment.job(disturbed).progress["step"])
+        began = time.monotonic()
+        for pid in runs_of(worker):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(partial(tried, deployment, disturbed, kill + 2), 15)
+        print(f"B1: tried again {time.monotonic() - began:.1f} s after the kill")
+        wait_until(partial(resumed, deployment, disturbed, kill + 1), 30)
+    deployment.wait_for_status(disturbed, "succeeded", seconds=120)
+    assert deployment.job(disturbed).attempt == kills + 1
+    steps_per_epoch = deployment.job(disturbed).progress["total_steps"] // epochs
+    for step, first in zip(killed_at, resumed_steps(deployment, disturbed), strict=True):
+        assert step - first <= steps_per_epoch
+    assert weights(deployment, undisturbed) == weights(deployment, disturbed)
+
+
+@pytest.mark.parametrize("moment", ["loading", "training"])
+def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(
+    postgres_url: str, deploy: Deploy, moment: str
+) -> None:
+    """B2, on SQLite in the seconds in which the run imports torch, on PostgreSQL in training."""
+    deployment = deploy(postgres_url if moment == "training" else None)
+    deployment.start_api()
+    worker = deployment.start_worker()
+    deployment.wait_for_api()
+    job_id = deployment.submit(num_epochs=20)
+    wait_until(lambda: runs_of(worker), 30)
+    if moment == "training":
+        deployment.wait_for(job_id, lambda job: job.progress["epoch"] >= 3)
+    runs = runs_of(worker)
+    before = deployment.job(job_id).progress["step"]
+    worker.kill()
+    killed = time.monotonic()
+    gone = wait_until(lambda: not any(map(is_alive, runs)), 2)
+    deployment.start_worker()
+    deployment.wait_for(job_id, lambda job: job.attempt == 2, seconds=LEASE + 10)
+    again = time.monotonic() - killed
+    deployment.wait_for(job_id, lambda job: job.progress["step"] > before, seconds=30)
+    deployment.wait_for_status(job_id, "succeeded")
+    assert deployment.job(job_id).attempt == 2
+    if moment == "training":
+        assert before - resumed_steps(deployment, job_id)[0] <= 5
+    print(f"B2 {moment}: run gone after {gone:.1f} s, claimed again after {again:.1f} s of a lease of {LEASE:g} s")
+
+
+def test_jobs_acknowledged_by_a_service_that_is_killed_are_there_and_none_is_there_twice(
+    deploy: Deploy, long: bool
+) -> None:
+    """B3: eight clients post with a key each and again until answered, while the service is killed."""
+    deployment = deploy()
+    api = deployment.start_api()
+    deployment.wait_for_api()
+    dataset = deployment.upload()
+    numbers, acknowledged, done = itertools.count(), {}, threading.Event()
+
+    def post_and_post() -> None:
+        with httpx.Client(base_url=deployment.client.base_url, timeout=10) as client:
+            while not done.is_set():
+                key = f"key-{next(numbers)}"
+                while key not in acknowledged:  # no answer: the same again
+                    try:
+                        job = client.post("/jobs", json={"dataset_id": dataset}, headers={"Idempotency-Key": key})
+                    except httpx.TransportError:
+                        time.sleep(0.05)
+                        continue
+                    assert job.status_code == 202, job.text
+                    acknowledged[key] = job.json()["id"]
+
+    clients = [threading.Thread(target=post_and_post, daemon=True) for _ in range(8)]
+    for client in clients:
+        client.start()
+    kills = 50 if long else 3
+    for _ in range(kills):
+        time.sleep(random.uniform(0.2, 0.6))
+        api.kill()
+        api = deployment.start_api()
+        deployment.wait_for_api()
+    done.set()
+    for client in clients:
+        client.join(30)
+        assert not client.is_alive()
+    stored = [job.id for job in all_jobs(deployment)]
+    assert sorted(acknowledged.values()) == sorted(stored)
+    print(f"B3: {len(stored)} jobs, {kills} kills under 8 clients")
+
+
+def test_a_job_whose_message_died_with_a_paused_worker_runs_elsewhere(deploy: Deploy) -> None:
+    """B6: the message leaves the broker's list for a process that will never read it."""
+    deployment = deploy()
+    deployment.start_api()
+    first = deployment.start_light_worker()
+    deployment.wait_for_api()
+    deployment.wait_for_status(deployment.submit(name="warm"), "succeeded")
+    dataset = deployment.upload()
+    with deployment.broker_client() as broker:
+        for _ in range(10):  # until it is paused while it waits for a message, rather than between two waits
+            wait_until(lambda: broker.llen("classiglot:classiglot.jobs") == 0, 10)
+            first.signal(signal.SIGSTOP)
+            job_id = deployment.submit(dataset)
+            time.sleep(0.3)
+            if broker.llen("classiglot:classiglot.jobs") == 0:
+                break
+            first.signal(signal.SIGCONT)
+            deployment.wait_for_status(job_id, "succeeded")
+        assert broker.llen("classiglot:classiglot.jobs") == 0
+    first.kill()
+    assert deployment.job(job_id).status == "queued"
+    deployment.start_light_worker()
+    print(f"B6: ran {deployment.wait_for_status(job_id, 'succeeded', 30):.1f} s later")
+
+
+def test_a_job_that_always_kills_its_run_fails_with_its_last_words_and_the_next_runs(deploy: Deploy) -> None:
+    """B11"""
+    deployment = deploy()
+    deployment.start_api()
+    worker = deployment.start_light_worker()
+    deployment.wait_for_api()
+    poison = deployment.submit(name="abort")
+    good = deployment.submit(name="good")
+    deployment.wait_for_status(poison, "failed")
+    deployment.wait_for_status(good, "succeeded")
+    failed = deployment.job(poison)
+    assert (failed.attempt, failed.crashes) == (3, 3)
+    assert failed.error is not None
+    assert failed.error["code"] == "run_crashed"
+    assert "SIGABRT" in failed.error["message"]
+    assert "this run is poison" in failed.error["message"]
+    assert worker.alive()
+
+
+@pytest.mark.parametrize("moment", ["training", "measuring"])
+def test_a_worker_that_is_asked_to_stop_hands_its_job_back_in_time(deploy: Deploy, moment: str) -> None:
+    """B15: a run in training writes a checkpoint; one that heeds nothing is ended after 20 s."""
+    deployment = deploy()
+    deployment.start_api()
+    worker = deployment.start_worker()
+    deployment.wait_for_api()
+    job_id = deployment.submit(num_epochs=30, batch_size=1)  # epochs of a second, so that the stop comes within one
+    wait_until(lambda: any(message.startswith("epoch 2:") for message in deployment.messages(job_id)), 60)
+    if moment == "measuring":  # as far as the worker can tell
+        for pid in runs_of(worker):
+            os.kill(pid, signal.SIGSTOP)
+    seconds = worker.stop()
+    handed = deployment.job(job_id)
+    assert seconds < 30
+    assert (handed.status, handed.crashes, handed.lease_owner) == ("queued", 0, None)
+    deployment.start_worker()
+    wait_until(lambda: resumed_steps(deployment, job_id), 30)
+    (first,) = resumed_steps(deployment, job_id)
+    steps_per_epoch = handed.progress["total_steps"] // 30
+    assert first >= handed.progress["step"] - steps_per_epoch
+    assert (first % steps_per_epoch != 0) == (moment == "training"), (first, steps_per_epoch)
+    print(f"B15 {moment}: ended after {seconds:.1f} s")
