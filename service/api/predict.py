@@ -52,7 +52,7 @@ class PredictView(BaseModel):
 async def predict(body: PredictBody, context: In, access: Predictor) -> PredictView:
     """Labels for texts, in the order asked. A name answers with its best version."""
     _check_texts(body.texts, context)
-    loaded = await context.shelves.take(access.project, body.model)
+    loaded = await context.shelf.take(access.project, body.model)
     rows = await run_in_threadpool(loaded.classifier.encoder.encode, body.texts)
     scores = await loaded.batcher.score(rows)
     predictions = read_predictions(scores, rows, loaded.classifier.card, body.threshold, body.top_k)
