@@ -148,3 +148,24 @@ def test_a_database_that_is_away_does_not_silence_models_in_memory(house: Instal
             await house.take("another")
 
     asyncio.run(scenario())
+
+
+def test_while_the_database_is_away_no_project_gets_what_another_asked_for(house: Installation) -> None:
+    house.publish()
+    away = False
+
+    def resolve(project: str, wanted: str | None) -> ModelRecord:
+        if away:
+            raise Unavailable("the database does not answer")
+        return house.catalog.resolve(project, wanted)
+
+    house.shelf = Shelf(resolve, house.load, Engine(4096, 10**6), 10**9)
+
+    async def scenario() -> None:
+        nonlocal away
+        await house.take("fruit")
+        away = True
+        with pytest.raises(Unavailable):
+            await house.shelf.take("other", "fruit")
+
+    asyncio.run(scenario())
