@@ -19,14 +19,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import FeatureUnion
 
-from benchmarks.scores import Binary, Probabilities, macro_f1_at_best, to_matrix
+from benchmarks.scores import Probabilities, macro_f1_at_best
+from service.store.records import Task
+from worker.evaluation.metrics import Binary, to_matrix
 
 
 @dataclass(frozen=True, slots=True)
 class Contest:
     """Texts of train, val and test, and the truth of train and val; `checkpoint` is the base model's folder."""
 
-    task: str
+    task: Task
     texts: dict[str, list[str]]
     truth: dict[str, Binary]
     checkpoint: str

@@ -14,12 +14,13 @@ from typing import Any
 import httpx
 import numpy as np
 
-from benchmarks.scores import Binary, Probabilities, to_matrix
+from benchmarks.scores import Probabilities
 from benchmarks.sets import Rows, TextSet
 from service import processes
 from service.jobs.spec import Hyperparameters, resolve
 from service.models.bundled import MULTILINGUAL_SMALL
 from service.serve import listen
+from worker.evaluation.metrics import Binary, to_matrix
 
 TEXTS_A_REQUEST = 200
 READY_SECONDS = 90

@@ -13,10 +13,11 @@ import httpx
 import numpy as np
 
 from benchmarks.product import BenchmarkFailed, hyperparameters_of, running_product, train_and_predict
-from benchmarks.scores import best_threshold, decide, score, to_matrix
+from benchmarks.scores import best_threshold, score
 from benchmarks.sets import TextSet, draw, read_set
 from benchmarks.table import Line
 from service.models.bundled import MULTILINGUAL_SMALL, bundled_checkpoint
+from worker.evaluation.metrics import decide, to_matrix
 
 PEERS = ("majority", "tfidf", "frozen", "trainer", "setfit")
 PRODUCT = ("classiglot", "classiglot-asam", "classiglot-adamw", "classiglot-adamw-equal-time")

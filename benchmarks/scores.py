@@ -1,34 +1,14 @@
 """What is measured: F1, accuracy, calibration. Only numpy and scikit-learn: the peers use it too."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
+from service.store.records import Task
+from worker.evaluation.metrics import Binary, decide, macro_f1
+
 Probabilities = NDArray[np.float64]  # of shape (rows, labels)
-Binary = NDArray[np.int64]  # 0/1 of shape (rows, labels)
 BINS = 15
-
-
-def to_matrix(label_sets: Sequence[Sequence[str]], labels: Sequence[str]) -> Binary:
-    column = {label: number for number, label in enumerate(labels)}
-    matrix = np.zeros((len(label_sets), len(labels)), dtype=np.int64)
-    for row, own in enumerate(label_sets):
-        matrix[row, [column[label] for label in own]] = 1
-    return matrix
-
-
-def macro_f1(truth: Binary, predicted: Binary) -> float:
-    return float(f1_score(truth, predicted, average="macro", zero_division=0))
-
-
-def decide(probabilities: Probabilities, task: str, threshold: float) -> Binary:
-    """The most probable label for choosing; every label from the threshold on for deciding."""
-    if task == "deciding":
-        return np.asarray(probabilities >= threshold, dtype=np.int64)
-    top = probabilities.argmax(axis=1)[:, None]
-    return np.asarray(top == np.arange(probabilities.shape[1]), dtype=np.int64)
 
 
 def best_threshold(probabilities: Probabilities, truth: Binary) -> float:
@@ -37,13 +17,13 @@ def best_threshold(probabilities: Probabilities, truth: Binary) -> float:
     return float(max(candidates, key=lambda threshold: macro_f1(truth, decide(probabilities, "deciding", threshold))))
 
 
-def macro_f1_at_best(probabilities: Probabilities, truth: Binary, task: str) -> float:
+def macro_f1_at_best(probabilities: Probabilities, truth: Binary, task: Task) -> float:
     """What a method is chosen by on validation texts."""
     threshold = best_threshold(probabilities, truth) if task == "deciding" else 0.0
     return macro_f1(truth, decide(probabilities, task, threshold))
 
 
-def expected_calibration_error(probabilities: Probabilities, truth: Binary, task: str) -> float:
+def expected_calibration_error(probabilities: Probabilities, truth: Binary, task: Task) -> float:
     """Mean gap between confidence and outcome over 15 equal-width bins, weighted by what falls into each.
 
     Choosing: of the top probability. Deciding: of the probability of each label of each text.
@@ -59,7 +39,7 @@ def expected_calibration_error(probabilities: Probabilities, truth: Binary, task
     return sum(gaps) / len(confidence)
 
 
-def score(probabilities: Probabilities, predicted: Binary, truth: Binary, task: str) -> dict[str, float]:
+def score(probabilities: Probabilities, predicted: Binary, truth: Binary, task: Task) -> dict[str, float]:
     """`macro_f1`, `ece`, and `accuracy` for choosing or `micro_f1` for deciding."""
     scores = {
         "macro_f1": macro_f1(truth, predicted),

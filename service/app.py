@@ -15,10 +15,10 @@ from service.api.body_limit import BodyLimit
 from service.api.context import Context
 from service.api.guard import check_every_route
 from service.api.observe import Observer
-from service.api.shelves import Shelves
 from service.api.text_lines import MEDIA_TYPES
 from service.inference.batcher import Engine
 from service.inference.runtime import Runtime
+from service.inference.shelf import Shelf
 from service.jobs.queue import Doorbell, make_celery
 from service.jobs.sweep import Sweeper
 from service.models.versions import ModelCatalog
@@ -79,7 +79,7 @@ def open_context(settings: Settings, closing: threading.Event) -> Context:
         doorbell=Doorbell(make_celery(settings)),
         catalog=catalog,
         engine=engine,
-        shelves=Shelves(catalog.resolve, runtime.load, engine, settings.model_memory_bytes),
+        shelf=Shelf(catalog.resolve, runtime.load, engine, settings.model_memory_bytes),
         runtime=runtime,
         closing=closing,
         gate=Gate(settings, database),

@@ -9,9 +9,10 @@ import pytest
 
 from benchmarks.product import hyperparameters_of
 from benchmarks.quality import main, missing, refuse_other_conditions
-from benchmarks.scores import best_threshold, decide, expected_calibration_error, score
+from benchmarks.scores import best_threshold, expected_calibration_error, score
 from benchmarks.sets import Rows, draw, read_set, sample
 from benchmarks.table import overall
+from worker.evaluation.metrics import decide
 
 ROWS = Rows(
     [f"text {number}" for number in range(400)], [["rare" if number % 10 == 0 else "usual"] for number in range(400)]

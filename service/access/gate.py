@@ -35,16 +35,18 @@ class Gate:
 
     def admit(self, key: str | None, *, is_local: bool) -> Access:
         """`is_local`: the request comes from this machine and means to. Raises: Unauthenticated, Unavailable."""
-        if key is not None and (self._always or self.keys_needed()):
-            record = self._look_up(key)
-            if record is None:
-                raise _wrong_key()
-            return Access(record.project, frozenset(record.scopes), record.id)
-        if self._always or self.keys_needed():
+        if not (self._always or self.keys_needed()):
+            if not is_local:
+                raise _no_key(
+                    "without one this service only answers programs of its own machine that call it localhost"
+                )
+            return OPEN
+        if key is None:
             raise _no_key("send one as `Authorization: Bearer <key>`")
-        if not is_local:
-            raise _no_key("without one this service only answers programs of its own machine that call it localhost")
-        return OPEN
+        record = self._look_up(key)
+        if record is None:
+            raise _wrong_key()
+        return Access(record.project, frozenset(record.scopes), record.id)
 
     def keys_needed(self) -> bool:
         """Whether a key was ever made. Raises: Unavailable where that was never known."""

@@ -8,9 +8,9 @@ from fastapi import Depends, Request
 
 from service.access.gate import Gate
 from service.access.rates import RateLimits
-from service.api.shelves import Shelves
 from service.inference.batcher import Engine
 from service.inference.runtime import Runtime
+from service.inference.shelf import Shelf
 from service.jobs.queue import Doorbell
 from service.models.versions import ModelCatalog
 from service.settings import Settings
@@ -26,7 +26,7 @@ class Context:
     doorbell: Doorbell
     catalog: ModelCatalog
     engine: Engine
-    shelves: Shelves
+    shelf: Shelf
     runtime: Runtime
     closing: threading.Event
     gate: Gate

@@ -44,11 +44,10 @@ class Guard:
 
     async def admit(self, request: Request, context: Context) -> Access:
         """Raises: Unauthenticated, Forbidden, RateLimited, Unavailable."""
-        access: Access | None = request.scope[MARKS].get(
-            self
-        )  # a body is only read for whom it lets in: see admit_early
-        if access is None:
-            access = request.scope[MARKS][self] = await run_in_threadpool(self._admit, request, context)
+        marks = request.scope[MARKS]
+        if self not in marks:  # else `admit_early` was here before the body was read
+            marks[self] = await run_in_threadpool(self._admit, request, context)
+        access: Access = marks[self]
         structlog.contextvars.bind_contextvars(project=access.project, key_id=access.key_id)
         return access
 

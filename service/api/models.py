@@ -60,7 +60,7 @@ def promote_model(model_id: Id, context: In, access: Trainer) -> ModelView:
 async def delete_model(model_id: Id, context: In, access: Trainer) -> None:
     """Deletes a version for good. Requests under way end in peace; its number is not given out again."""
     await run_in_threadpool(context.catalog.delete, access.project, model_id)
-    context.shelves.forget(access.project, model_id)
+    context.shelf.forget(model_id)
 
 
 @router.get(

@@ -63,7 +63,7 @@ async def predict(body: PredictBody, context: In, access: Predictor) -> PredictV
     the query; the answer then is NDJSON, a line for each row.
     """
     _check_texts(body.texts, context)
-    loaded = await context.shelves.take(access.project, body.model)
+    loaded = await context.shelf.take(access.project, body.model)
     rows = await run_in_threadpool(loaded.classifier.encoder.encode, body.texts)
     scores = await loaded.batcher.score(rows)
     predictions = read_predictions(scores, rows, loaded.classifier.card, body.threshold, body.top_k)

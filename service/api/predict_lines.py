@@ -62,7 +62,7 @@ async def predict_lines(
 ) -> StreamingResponse:
     """The body is taken in whole before the first answer, for most clients read nothing while they send: were
     answers held back by that, and the body by the answers, both would wait for ever."""
-    loaded = await context.shelves.take(access.project, model)
+    loaded = await context.shelf.take(access.project, model)
     body: IO[bytes] = tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)  # noqa: SIM115  (closed with the answer)
     try:
         async for part in request.stream():

@@ -28,17 +28,19 @@ class Loaded:
 
 
 class Shelf:
-    """Loaded models by id. Use from one event loop.
+    """Loaded models by id, of all projects. Use from one event loop.
+
+    What is remembered of a name is a project's own, so that none is ever answered by another's model.
 
     Args:
-        resolve: from a wanted name, id or None to the version that answers (may block).
+        resolve: from a project and a wanted name, id or None to the version that answers (may block).
         load: from a version to its classifier (may block).
         memory_bytes: limit on the weights in memory; one model always stays.
     """
 
     def __init__(
         self,
-        resolve: Callable[[str | None], ModelRecord],
+        resolve: Callable[[str, str | None], ModelRecord],
         load: Callable[[ModelRecord], "Classifier"],
         engine: Engine,
         memory_bytes: int,
@@ -48,19 +50,23 @@ class Shelf:
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Loaded]] = {}
         self._failed: dict[str, float] = {}
-        self._known: dict[str | None, ModelRecord] = {}
-        self._answering: dict[str, str] = {}  # name → the id that answered for it last
+        self._known: dict[tuple[str, str | None], ModelRecord] = {}
+        self._answering: dict[tuple[str, str], str] = {}  # project, name → the id that answered for it last
 
-    async def take(self, wanted: str | None) -> Loaded:
-        """The model that answers for `wanted`, loaded. Raises: NotFound, Unacceptable, ArtifactCorrupt, Unavailable."""
-        record = await self._find(wanted)
+    async def take(self, project: str, wanted: str | None) -> Loaded:
+        """The project's model that answers for `wanted`, loaded.
+
+        Raises: NotFound, Unacceptable, ArtifactCorrupt, Unavailable.
+        """
+        record = await self._find(project, wanted)
         by_name = wanted != record.id
-        previous = self._loaded.get(self._answering.get(record.name, "")) if by_name else None
+        name = (project, record.name)
+        previous = self._loaded.get(self._answering.get(name, "")) if by_name else None
         loaded = self._loaded.get(record.id) or await self._load_or_wait(record, previous)
         if loaded.record.id in self._loaded:
             self._loaded.move_to_end(loaded.record.id)
         if by_name:
-            self._answering[record.name] = loaded.record.id
+            self._answering[name] = loaded.record.id
         return loaded
 
     async def _load_or_wait(self, record: ModelRecord, previous: Loaded | None) -> Loaded:
@@ -80,19 +86,20 @@ class Shelf:
     def loaded_ids(self) -> list[str]:
         return list(self._loaded)
 
-    async def _find(self, wanted: str | None) -> ModelRecord:
+    async def _find(self, project: str, wanted: str | None) -> ModelRecord:
+        asked = (project, wanted)
         try:
-            record = await asyncio.to_thread(self._resolve, wanted)
+            record = await asyncio.to_thread(self._resolve, *asked)
         except Unavailable:
             # the database is away: what was true a moment ago still serves, if it is in memory
-            known = self._known.get(wanted)
+            known = self._known.get(asked)
             if known is None or known.id not in self._loaded:
                 raise
             return known
         except ClassiglotError:
-            self._known.pop(wanted, None)
+            self._known.pop(asked, None)
             raise
-        self._known[wanted] = record
+        self._known[asked] = record
         return record
 
     def _start_loading(self, record: ModelRecord) -> asyncio.Task[Loaded]:

@@ -271,6 +271,7 @@ def test_where_others_can_reach_it_no_request_is_without_a_key(make_client: Call
     assert client.get("/health/ready").status_code == 200
 
 
+@pytest.mark.timeout(30)
 def test_an_open_stream_ends_when_its_key_is_revoked(house: House) -> None:
     headers = bearer(house.context.database, "read", project="mine")
     job = add_job(house.context.database, project="mine")

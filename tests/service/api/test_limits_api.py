@@ -180,7 +180,7 @@ def test_all_projects_share_one_memory(make_client: MakeClient) -> None:
         publish(context.database, context.artifacts, project=project)
         answer = client.post("/predict", json={"texts": ["x"]}, headers=bearer(context.database, project=project))
         assert answer.status_code == 200
-        loaded = [model for shelf in context.shelves._shelves.values() for model in shelf.loaded_ids]
+        loaded = context.shelf.loaded_ids
         assert loaded == [answer.json()["model"]["id"]]
 
 

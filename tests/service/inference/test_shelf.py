@@ -1,5 +1,4 @@
 import asyncio
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ class Installation:
         self.artifacts = ArtifactStore(root / "artifacts")
         self.catalog = ModelCatalog(self.database, self.artifacts)
         self.loads: list[str] = []
-        self.shelf = Shelf(partial(self.catalog.resolve, "default"), self.load, Engine(4096, 10**6), memory_bytes)
+        self.shelf = Shelf(self.catalog.resolve, self.load, Engine(4096, 10**6), memory_bytes)
 
     def load(self, record: ModelRecord) -> Classifier:
         self.loads.append(record.id)
@@ -37,7 +36,7 @@ class Installation:
         return publish(self.database, self.artifacts, name=name, **values)
 
     async def take(self, wanted: str | None) -> str:
-        return (await self.shelf.take(wanted)).record.id
+        return (await self.shelf.take("default", wanted)).record.id
 
 
 @pytest.fixture
@@ -102,7 +101,7 @@ def test_the_least_recently_used_leave_when_memory_is_full(tmp_path: Path) -> No
     models = [house.publish(name) for name in ("one", "two", "three")]
     size = house.load(models[0]).bytes
     house.loads.clear()
-    house.shelf = Shelf(partial(house.catalog.resolve, "default"), house.load, Engine(4096, 10**6), int(size * 2.5))
+    house.shelf = Shelf(house.catalog.resolve, house.load, Engine(4096, 10**6), int(size * 2.5))
 
     async def scenario() -> None:
         for name in ("one", "two", "one", "three"):
@@ -133,10 +132,10 @@ def test_a_database_that_is_away_does_not_silence_models_in_memory(house: Instal
     model = house.publish()
     away = False
 
-    def resolve(wanted: str | None) -> ModelRecord:
+    def resolve(project: str, wanted: str | None) -> ModelRecord:
         if away:
             raise Unavailable("the database does not answer")
-        return house.catalog.resolve("default", wanted)
+        return house.catalog.resolve(project, wanted)
 
     house.shelf = Shelf(resolve, house.load, Engine(4096, 10**6), 10**9)
 
@@ -147,5 +146,26 @@ def test_a_database_that_is_away_does_not_silence_models_in_memory(house: Instal
         assert await house.take("fruit") == model.id
         with pytest.raises(Unavailable):
             await house.take("another")
+
+    asyncio.run(scenario())
+
+
+def test_while_the_database_is_away_no_project_gets_what_another_asked_for(house: Installation) -> None:
+    house.publish()
+    away = False
+
+    def resolve(project: str, wanted: str | None) -> ModelRecord:
+        if away:
+            raise Unavailable("the database does not answer")
+        return house.catalog.resolve(project, wanted)
+
+    house.shelf = Shelf(resolve, house.load, Engine(4096, 10**6), 10**9)
+
+    async def scenario() -> None:
+        nonlocal away
+        await house.take("fruit")
+        away = True
+        with pytest.raises(Unavailable):
+            await house.shelf.take("other", "fruit")
 
     asyncio.run(scenario())

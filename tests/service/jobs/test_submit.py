@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from parts.rows import add_dataset, read_job
-from service.errors import Conflict, NotFound, Unacceptable
+from service.errors import Conflict, NotFound, QuotaExceeded, Unacceptable
 from service.jobs.queue import Doorbell, make_celery
 from service.jobs.submit import JobRequest, cancel_job, submit_job
 from service.settings import Settings
@@ -47,6 +47,30 @@ def test_one_key_makes_one_job_however_many_ask_at_once(desk: Desk) -> None:
         made = list(pool.map(lambda _: desk.submit("key").id, range(20)))
     assert len(set(made)) == 1
     assert count(desk.database) == 1
+
+
+def test_two_cannot_take_the_last_place(desk: Desk) -> None:
+    desk.settings = desk.settings.model_copy(update={"quota_jobs": 3})
+
+    ids = [add_dataset(desk.database).id for _ in range(20)]  # the lock of one data set would hide the lack of ours
+
+    def submit(dataset_id: str) -> str:
+        try:
+            return desk.submit(dataset_id=dataset_id).status
+        except QuotaExceeded as error:
+            return error.code
+
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = list(pool.map(submit, ids))
+    assert sorted(outcomes) == ["queued"] * 3 + ["quota_exceeded"] * 17
+    assert count(desk.database) == 3
+    desk.dataset_id = add_dataset(desk.database, project="other").id
+    assert desk.submit(project="other").project == "other"
+
+
+def test_a_data_set_of_another_project_is_none(desk: Desk) -> None:
+    with pytest.raises(NotFound):
+        desk.submit(project="other")
 
 
 def test_a_key_with_another_request_is_a_conflict(desk: Desk) -> None:
