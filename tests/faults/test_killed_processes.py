@@ -73,10 +73,13 @@ def test_a_training_run_killed_at_random_steps_ends_bit_for_bit_as_if_undisturbe
 
 @pytest.mark.parametrize("moment", ["loading", "training"])
 def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(
-    postgres_url: str, deploy: Deploy, moment: str
+    postgres_url: str, deploy: Deploy, moment: str, long: bool
 ) -> None:
-    """B2, on SQLite in the seconds in which the run imports torch, on PostgreSQL in training."""
-    deployment = deploy(postgres_url if moment == "training" else None)
+    """B2, on SQLite in the seconds in which the run imports torch, on PostgreSQL in training; at full length with the
+    default lease and sweep."""
+    lease, sweep = (60.0, 5.0) if long else (LEASE, 1.0)
+    url = postgres_url if moment == "training" else None
+    deployment = deploy(url, lease_seconds=lease, sweep_seconds=sweep)
     deployment.start_api()
     worker = deployment.start_worker()
     deployment.wait_for_api()
@@ -90,14 +93,14 @@ def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(
     killed = time.monotonic()
     gone = wait_until(lambda: not any(map(is_alive, runs)), 2)
     deployment.start_worker()
-    deployment.wait_for(job_id, lambda job: job.attempt == 2, seconds=LEASE + 10)
+    deployment.wait_for(job_id, lambda job: job.attempt == 2, seconds=lease + 10)
     again = time.monotonic() - killed
     deployment.wait_for(job_id, lambda job: job.progress["step"] > before, seconds=30)
     deployment.wait_for_status(job_id, "succeeded")
     assert deployment.job(job_id).attempt == 2
     if moment == "training":
         assert before - resumed_steps(deployment, job_id)[0] <= 5
-    print(f"B2 {moment}: run gone after {gone:.1f} s, claimed again after {again:.1f} s of a lease of {LEASE:g} s")
+    print(f"B2 {moment}: run gone after {gone:.1f} s, claimed again after {again:.1f} s of a lease of {lease:g} s")
 
 
 def test_jobs_acknowledged_by_a_service_that_is_killed_are_there_and_none_is_there_twice(
