@@ -49,12 +49,12 @@ def test_a_training_run_killed_at_random_steps_ends_bit_for_bit_as_if_undisturbe
     worker = deployment.start_worker()
     deployment.wait_for_api()
     dataset = deployment.upload()
-    epochs = 15 + 5 * kills
+    epochs = 40 + 25 * kills  # of some 30 ms each, so that it does not end before the last kill
     undisturbed = deployment.submit(dataset, num_epochs=epochs, name="undisturbed")
     disturbed = deployment.submit(dataset, num_epochs=epochs, name="disturbed")
     killed_at = []
     for kill in range(kills):
-        wait_until(partial(reached, deployment, disturbed, 5 * kill + 2), 120)
+        wait_until(partial(reached, deployment, disturbed, 20 * kill + 2), 120, deployment.tail)
         time.sleep(random.uniform(0, 0.3))
         killed_at.append(deployment.job(disturbed).progress["step"])
         began = time.monotonic()
@@ -62,7 +62,7 @@ def test_a_training_run_killed_at_random_steps_ends_bit_for_bit_as_if_undisturbe
             os.kill(pid, signal.SIGKILL)
         wait_until(partial(tried, deployment, disturbed, kill + 2), 15)
         print(f"B1: tried again {time.monotonic() - began:.1f} s after the kill")
-        wait_until(partial(resumed, deployment, disturbed, kill + 1), 30)
+        wait_until(partial(resumed, deployment, disturbed, kill + 1), 30, deployment.tail)
     deployment.wait_for_status(disturbed, "succeeded", seconds=120)
     assert deployment.job(disturbed).attempt == kills + 1
     steps_per_epoch = deployment.job(disturbed).progress["total_steps"] // epochs
@@ -83,7 +83,7 @@ def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(
     deployment.start_api()
     worker = deployment.start_worker()
     deployment.wait_for_api()
-    job_id = deployment.submit(num_epochs=20)
+    job_id = deployment.submit(num_epochs=60)
     wait_until(lambda: runs_of(worker), 30)
     if moment == "training":
         deployment.wait_for(job_id, lambda job: job.progress["epoch"] >= 3)
