@@ -16,8 +16,10 @@ log = get_logger(__name__)
 Transaction = Connection  # its name elsewhere: SQLAlchemy stays in this package
 # A server that the network has swallowed is given up within 15 s; the kernel's own patience is a quarter of an hour.
 _POSTGRES = {
-    "connect_timeout": 5, "options": "-c lock_timeout=5s", "tcp_user_timeout": 10_000,
+    "connect_timeout": 5, "tcp_user_timeout": 10_000,
     "keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3,
+    # the second: a writer that is paused in the middle of its write holds no row for longer
+    "options": "-c lock_timeout=5s -c idle_in_transaction_session_timeout=15s",
 }  # fmt: skip
 
 

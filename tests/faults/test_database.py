@@ -87,11 +87,11 @@ def check_service_without_database(deployment: Deployment, dataset: str, patienc
 
 
 def test_a_postgresql_server_that_stops_and_comes_back_disturbs_no_run(deploy: Deploy) -> None:
-    """B19: for 8 s of a lease of 20 s, as 30 s are of 60 s and a bit less."""
+    """B19: every connection is ended and none let in, for 8 s of a lease of 20 s (the bar: 30 s of 60 s)."""
     with postgres_server() as server:
         deployment = deploy(fresh_database(server), lease_seconds=20, light_epoch_seconds=0.2)
         dataset = _serve_and_upload(deployment)
-        job_id = deployment.submit(dataset, num_epochs=100)
+        job_id = deployment.submit(dataset, num_epochs=70)
         deployment.wait_for(job_id, lambda job: job.progress["step"] > 2)
         with _stopped(server):
             check_service_without_database(deployment, dataset, patience=6)
@@ -107,7 +107,7 @@ def test_a_sqlite_file_that_is_locked_refuses_and_heals(deploy: Deploy) -> None:
     """B19: locked against readers too, by another program."""
     deployment = deploy(lease_seconds=60, light_epoch_seconds=0.2)
     dataset = _serve_and_upload(deployment)
-    job_id = deployment.submit(dataset, num_epochs=100)
+    job_id = deployment.submit(dataset, num_epochs=70)
     deployment.wait_for(job_id, lambda job: job.progress["step"] > 2)
     with sqlite3.connect(deployment.database.url.database or "", isolation_level=None) as thief:
         thief.execute("BEGIN IMMEDIATE")

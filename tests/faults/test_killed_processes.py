@@ -49,12 +49,12 @@ def test_a_training_run_killed_at_random_steps_ends_bit_for_bit_as_if_undisturbe
     worker = deployment.start_worker()
     deployment.wait_for_api()
     dataset = deployment.upload()
-    epochs = 15 + 5 * kills
+    epochs = 40 + 25 * kills  # of some 30 ms each, so that it does not end before the last kill
     undisturbed = deployment.submit(dataset, num_epochs=epochs, name="undisturbed")
     disturbed = deployment.submit(dataset, num_epochs=epochs, name="disturbed")
     killed_at = []
     for kill in range(kills):
-        wait_until(partial(reached, deployment, disturbed, 5 * kill + 2), 120)
+        wait_until(partial(reached, deployment, disturbed, 20 * kill + 2), 120, deployment.tail)
         time.sleep(random.uniform(0, 0.3))
         killed_at.append(deployment.job(disturbed).progress["step"])
         began = time.monotonic()
@@ -62,7 +62,7 @@ def test_a_training_run_killed_at_random_steps_ends_bit_for_bit_as_if_undisturbe
             os.kill(pid, signal.SIGKILL)
         wait_until(partial(tried, deployment, disturbed, kill + 2), 15)
         print(f"B1: tried again {time.monotonic() - began:.1f} s after the kill")
-        wait_until(partial(resumed, deployment, disturbed, kill + 1), 30)
+        wait_until(partial(resumed, deployment, disturbed, kill + 1), 30, deployment.tail)
     deployment.wait_for_status(disturbed, "succeeded", seconds=120)
     assert deployment.job(disturbed).attempt == kills + 1
     steps_per_epoch = deployment.job(disturbed).progress["total_steps"] // epochs
@@ -73,14 +73,17 @@ def test_a_training_run_killed_at_random_steps_ends_bit_for_bit_as_if_undisturbe
 
 @pytest.mark.parametrize("moment", ["loading", "training"])
 def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(
-    postgres_url: str, deploy: Deploy, moment: str
+    postgres_url: str, deploy: Deploy, moment: str, long: bool
 ) -> None:
-    """B2, on SQLite in the seconds in which the run imports torch, on PostgreSQL in training."""
-    deployment = deploy(postgres_url if moment == "training" else None)
+    """B2, on SQLite in the seconds in which the run imports torch, on PostgreSQL in training; at full length with the
+    default lease and sweep."""
+    lease, sweep = (60.0, 5.0) if long else (LEASE, 1.0)
+    url = postgres_url if moment == "training" else None
+    deployment = deploy(url, lease_seconds=lease, sweep_seconds=sweep)
     deployment.start_api()
     worker = deployment.start_worker()
     deployment.wait_for_api()
-    job_id = deployment.submit(num_epochs=20)
+    job_id = deployment.submit(num_epochs=60)
     wait_until(lambda: runs_of(worker), 30)
     if moment == "training":
         deployment.wait_for(job_id, lambda job: job.progress["epoch"] >= 3)
@@ -90,14 +93,14 @@ def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(
     killed = time.monotonic()
     gone = wait_until(lambda: not any(map(is_alive, runs)), 2)
     deployment.start_worker()
-    deployment.wait_for(job_id, lambda job: job.attempt == 2, seconds=LEASE + 10)
+    deployment.wait_for(job_id, lambda job: job.attempt == 2, seconds=lease + 10)
     again = time.monotonic() - killed
     deployment.wait_for(job_id, lambda job: job.progress["step"] > before, seconds=30)
     deployment.wait_for_status(job_id, "succeeded")
     assert deployment.job(job_id).attempt == 2
     if moment == "training":
         assert before - resumed_steps(deployment, job_id)[0] <= 5
-    print(f"B2 {moment}: run gone after {gone:.1f} s, claimed again after {again:.1f} s of a lease of {LEASE:g} s")
+    print(f"B2 {moment}: run gone after {gone:.1f} s, claimed again after {again:.1f} s of a lease of {lease:g} s")
 
 
 def test_jobs_acknowledged_by_a_service_that_is_killed_are_there_and_none_is_there_twice(
