@@ -134,7 +134,7 @@ def test_the_archive_loads_elsewhere_with_the_right_labels(up: Up, tmp_path: Pat
     text = "What is the best film of all time?"
     theirs = loaded(**tokenizer(text, return_tensors="pt")).logits.softmax(-1).max().item()
     ours = up.client.post("/predict", json={"texts": [text], "top_k": 1}).json()["predictions"][0]["scores"]
-    assert max(ours.values()) == pytest.approx(theirs, abs=1e-4)
+    assert max(ours.values()) == pytest.approx(theirs, abs=0.01)  # served in bfloat16, where there is hardware for it
 
 
 def test_deciding_from_upload_to_prediction(up: Up) -> None:
