@@ -40,8 +40,10 @@ class Runtime:
         from service.inference.device import pick_device
 
         device = pick_device(self._settings.device)
-        folder = self._artifacts.open("models", record.id)
-        return Classifier.load(folder, device, self._settings.engine, self._settings.threads)
+        engine, threads = self._settings.engine, self._settings.threads
+        return self._artifacts.read(
+            "models", record.id, lambda folder: Classifier.load(folder, device, engine, threads)
+        )
 
     def device(self) -> str:
         """For people: where answers are computed. Raises: DeviceMissing."""

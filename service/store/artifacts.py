@@ -11,13 +11,14 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from service.errors import ArtifactCorrupt, DiskFull, NotFound
 
+T = TypeVar("T")
 Kind = Literal["datasets", "models", "reports", "checkpoints"]
 MANIFEST = "MANIFEST.json"
 _FORMAT = 1
@@ -86,10 +87,14 @@ class ArtifactStore:
 
         Raises: NotFound, also when it is removed meanwhile; ArtifactCorrupt with the name of the file that is wrong.
         """
+        return self.read(kind, name, lambda folder: folder, thorough=thorough)
+
+    def read(self, kind: Kind, name: str, reader: Callable[[Path], T], *, thorough: bool = True) -> T:
+        """What `reader` makes of the checked folder. Raises: as `open`, whatever a reader says of files that vanish."""
         folder = self.path(kind, name)
         try:
-            return self._checked(folder, kind, name, thorough)
-        except (ArtifactCorrupt, FileNotFoundError):
+            return reader(self._checked(folder, kind, name, thorough))
+        except Exception:
             if folder.exists():
                 raise
             raise NotFound(f"{kind}/{name} is not stored here") from None

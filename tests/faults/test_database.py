@@ -52,7 +52,7 @@ def test_two_services_and_three_workers_on_one_sqlite_file_miss_no_beat(deploy: 
     assert "job_reclaimed" not in log
     beats.sort()
     slow, slowest = beats[int(len(beats) * 0.99)], beats[-1]
-    assert slow < 1
+    assert slow < 2  # a fifth of the lease
     print(
         f"B18: {len(all_jobs(deployment))} jobs; of {len(beats)} beats 99 % within {slow:.2f} s, all in {slowest:.2f} s"
     )

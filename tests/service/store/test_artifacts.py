@@ -98,3 +98,27 @@ def test_old_leftovers_are_swept_and_new_ones_kept(artifacts: ArtifactStore) -> 
     os.utime(old, (time.time() - 100, time.time() - 100))
     artifacts.sweep(older_than_seconds=50)
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_what_vanishes_while_it_is_read_is_not_stored_rather_than_damaged(artifacts: ArtifactStore) -> None:
+    publish(artifacts)
+
+    def removed_by_another(folder: Path) -> bytes:
+        artifacts.remove("models", "m")
+        try:
+            return (folder / "weights").read_bytes()
+        except OSError as error:
+            raise ArtifactCorrupt("weights cannot be read") from error
+
+    with pytest.raises(NotFound):
+        artifacts.read("models", "m", removed_by_another)
+
+
+def test_what_its_reader_cannot_make_sense_of_is_told_as_the_reader_tells_it(artifacts: ArtifactStore) -> None:
+    publish(artifacts)
+
+    def make_sense(_: Path) -> None:
+        raise ArtifactCorrupt("no sense in it")
+
+    with pytest.raises(ArtifactCorrupt, match="no sense in it"):
+        artifacts.read("models", "m", make_sense)
