@@ -58,6 +58,7 @@ def running_service(database: Database, folder: Path, broker: str) -> Iterator[h
             if time.monotonic() > deadline:
                 raise BenchmarkFailed("a service did not become ready; its log above says why")
             time.sleep(0.2)
+        ask(client, "GET", "/info")  # answered when the libraries are there, which load in the background
         yield client
     finally:
         client.close()
