@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 
 from benchmarks.scores import Probabilities
-from benchmarks.sets import Rows, TextSet
+from benchmarks.sets import TextSet
 from service import processes
 from service.jobs.spec import Hyperparameters, resolve
 from service.models.bundled import MULTILINGUAL_SMALL
@@ -86,10 +86,10 @@ def hyperparameters_of(method: str, train_rows: int) -> dict[str, Any]:
 
 def train_and_predict(client: httpx.Client, contest: TextSet, hyperparameters: dict[str, Any]) -> Served:
     """Raises: BenchmarkFailed. Data set and model are deleted at the end: a model takes half a gigabyte."""
-    dataset = _checked(client.post("/datasets", json=_body(contest)))
+    dataset = checked(client.post("/datasets", json=contest.as_body()))
     asked = {"dataset_id": dataset["id"], "base_model": MULTILINGUAL_SMALL, "hyperparameters": hyperparameters}
-    job = _finished(client, _checked(client.post("/jobs", json=asked)))
-    report = _checked(client.get(f"/jobs/{job['id']}/report"))
+    job = _finished(client, checked(client.post("/jobs", json=asked)))
+    report = checked(client.get(f"/jobs/{job['id']}/report"))
     predictions = _predict(client, job["model_id"], contest.test.texts)
     labels = contest.labels
     served = Served(
@@ -104,19 +104,10 @@ def train_and_predict(client: httpx.Client, contest: TextSet, hyperparameters: d
     return served
 
 
-def _body(contest: TextSet) -> dict[str, Any]:
-    def columns(rows: Rows) -> dict[str, Any]:
-        one = contest.task == "choosing"
-        return {"Text": rows.texts, "Labels": [own[0] for own in rows.labels] if one else rows.labels}
-
-    splits = {"train": columns(contest.train), "val": columns(contest.val), "test": columns(contest.test)}
-    return {"name": contest.name, "task": contest.task} | splits
-
-
 def _finished(client: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
     while job["status"] in ("queued", "running"):
         time.sleep(0.5)
-        job = _checked(client.get(f"/jobs/{job['id']}"))
+        job = checked(client.get(f"/jobs/{job['id']}"))
     if job["status"] != "succeeded":
         raise BenchmarkFailed(f"the job {job['status']}: {job['error']}")
     return job
@@ -126,7 +117,7 @@ def _predict(client: httpx.Client, model_id: str, texts: list[str]) -> list[dict
     predictions: list[dict[str, Any]] = []
     for first in range(0, len(texts), TEXTS_A_REQUEST):
         body = {"model": model_id, "texts": texts[first : first + TEXTS_A_REQUEST]}
-        predictions += _checked(client.post("/predict", json=body))["predictions"]
+        predictions += checked(client.post("/predict", json=body))["predictions"]
     return predictions
 
 
@@ -134,7 +125,8 @@ def _moment(timestamp: str) -> float:
     return datetime.fromisoformat(timestamp).timestamp()
 
 
-def _checked(response: httpx.Response) -> Any:
+def checked(response: httpx.Response) -> Any:
+    """What it says. Raises: BenchmarkFailed when that is an error."""
     if response.is_error:
         raise BenchmarkFailed(f"{response.request.method} {response.request.url.path}: {response.text[:500]}")
     return response.json()

@@ -18,8 +18,10 @@ import numpy as np
 import torch
 
 from benchmarks import load, shape
+from benchmarks.beside import measure_beside_training
 from benchmarks.product import BenchmarkFailed, running_product
-from benchmarks.sets import read_set
+from benchmarks.sets import draw, read_set
+from benchmarks.steady import measure_memory, measure_overhead
 from service import processes
 from service.inference.architectures import quieten
 from service.inference.classifier import Classifier
@@ -39,6 +41,8 @@ def main() -> None:
     parser.add_argument("--shape", choices=shape.SHAPES, default="base", help="default base: that of xlm-roberta-base")
     parser.add_argument("--threads", type=int, default=2, help="processor threads of each, default 2")
     parser.add_argument("--infinity-python", type=Path, help="the Python of infinity-emb's environment; see the README")
+    parser.add_argument("--beside-training", metavar="SET", help="only: one text beside a job that trains on that set")
+    parser.add_argument("--requests", type=int, help="only: the service's memory over so many requests")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     torch.set_num_threads(options.threads)
@@ -47,18 +51,44 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         network = shape.make_network(options.shape, folder / "cache")
-        shape.write_stock(network, folder / "stock")
-        (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
         print(f"{len(texts)} texts, {np.mean([len(text) for text in texts]):.0f} characters on average")
-        measure_engine(network, texts, options.threads)
-        measure_pipeline(folder, options.threads)
-        with running_product(options.threads, lambda data_dir: shape.publish(network, data_dir)) as client:
-            url = f"{str(client.base_url).rstrip('/')}/predict"
-            measure_service("classiglot", load.Service(url, lambda own: {"texts": own}), texts, 10_000)
-        if options.infinity_python:
-            with running_infinity(options.infinity_python, folder / "stock", options.threads) as url:
-                body = lambda own: {"model": "stock", "input": own}  # noqa: E731
-                measure_service("infinity-emb", load.Service(url, body), texts, 2_048)
+        if options.beside_training or options.requests:
+            measure_product(network, texts, options)
+        else:
+            measure_all(network, texts, options, folder)
+
+
+def measure_product(network: Network, texts: list[str], options: argparse.Namespace) -> None:
+    """What hangs on a running product alone."""
+    with running_product(options.threads, lambda data_dir: shape.publish(network, data_dir)) as client:
+        service = predictions(client)
+        service.ask(service.connect(), texts[:8])
+        if options.requests:
+            measure_memory(client, service, texts, options.requests)
+        if options.beside_training:
+            contest = draw(read_set(options.data / options.beside_training), 200, 0, 100)
+            measure_beside_training(client, service, usual(texts), contest)
+
+
+def measure_all(network: Network, texts: list[str], options: argparse.Namespace, folder: Path) -> None:
+    """The engine, the product and its peers."""
+    shape.write_stock(network, folder / "stock")
+    (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
+    measure_engine(network, texts, options.threads)
+    measure_pipeline(folder, options.threads)
+    with running_product(options.threads, lambda data_dir: shape.publish(network, data_dir)) as client:
+        measure_service("classiglot", predictions(client), texts, 10_000)
+        measure_overhead(client, predictions(client), texts, options.threads)
+    if options.infinity_python:
+        with running_infinity(options.infinity_python, folder / "stock", options.threads) as url:
+            body = lambda own: {"model": "stock", "input": own}  # noqa: E731
+            measure_service("infinity-emb", load.Service(url, body), texts, 2_048)
+
+
+def predictions(client: httpx.Client) -> load.Service:
+    """By name, because a job that runs may publish another model."""
+    url = f"{str(client.base_url).rstrip('/')}/predict"
+    return load.Service(url, lambda own: {"texts": own, "model": shape.NAME})
 
 
 def mixed_texts(data: Path, count: int) -> list[str]:

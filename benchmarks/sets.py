@@ -37,6 +37,17 @@ class TextSet:
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"labels": self.labels}
 
+    def as_body(self) -> dict[str, Any]:
+        """Of `POST /datasets`."""
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        return {"name": self.name, "task": self.task} | {
+            split: {
+                "Text": rows.texts,
+                "Labels": [own[0] for own in rows.labels] if self.task == "choosing" else rows.labels,
+            }
+            for split, rows in splits.items()
+        }
+
 
 def read_set(folder: Path) -> TextSet:
     """Raises: OSError, KeyError or ValueError where the folder holds no set."""

@@ -16,6 +16,7 @@ from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.ids import new_id
 from service.store.migrate import migrate
+from service.store.records import DEFAULT_PROJECT
 from worker.training.model import Network, load_network
 
 LABELS = ["a", "b", "c", "d"]
@@ -47,7 +48,15 @@ def publish(network: Network, data_dir: Path) -> None:
         save_published(network.model, LABELS, "choosing", folder)
         network.tokenizer.save_pretrained(folder)
         write_card(card, folder)
-    row = {"id": model_id, "name": NAME, "task": "choosing", "labels": LABELS, "base_model": "shape", "metrics": {}}
+    row = {
+        "id": model_id,
+        "project": DEFAULT_PROJECT,
+        "name": NAME,
+        "task": "choosing",
+        "labels": LABELS,
+        "base_model": "shape",
+        "metrics": {},
+    }
     with database.write() as tx:
         models.add(
             tx,

@@ -1,17 +1,24 @@
-"""The quality benchmark's own arithmetic: samples, scores, tables, going on where it stopped."""
+"""The benchmarks' own arithmetic: samples, scores, tables, percentiles, ratios, going on where they stopped."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.beside import slowdown
+from benchmarks.percentiles import percentile
 from benchmarks.product import hyperparameters_of
 from benchmarks.quality import main, missing, refuse_other_conditions
+from benchmarks.scale import table_line
 from benchmarks.scores import best_threshold, expected_calibration_error, score
 from benchmarks.sets import Rows, draw, read_set, sample
 from benchmarks.table import overall
+from benchmarks.training import ratios, validation_losses
+from benchmarks.training_request import Cost, Outcome, Texts
+from benchmarks.watched import outside_engine
 from worker.evaluation.metrics import decide
 
 ROWS = Rows(
@@ -89,3 +96,48 @@ def test_what_each_variant_of_the_product_asks_for() -> None:
     assert hyperparameters_of("classiglot-asam", 200) == {"optimizer": "asam"}
     longer = hyperparameters_of("classiglot-adamw-equal-time", 200)
     assert longer == {"optimizer": "adamw", "num_epochs": 12}  # the default has 10, and climbs in a quarter of them
+
+
+def test_percentiles_by_nearest_rank() -> None:
+    times = [float(number) for number in range(1, 21)]
+    assert percentile(times, 0.95) == 19.0
+    assert percentile(times[::-1], 0.5) == 10.0
+    assert percentile([3.0], 0.95) == 3.0
+    with pytest.raises(ValueError, match="no times"):
+        percentile([], 0.5)
+
+
+def outcome(train: float, peak: int, load: float = 10.0, logits: Sequence[Sequence[float]] = ((0.0, 0.0),)) -> Outcome:
+    """Of a training whose threads were busy half the time."""
+    return Outcome(Cost(load, load / 2, peak // 2), Cost(train, train / 2, peak), 10, [list(own) for own in logits])
+
+
+def test_a_peer_that_takes_six_times_as_long_and_four_times_the_memory() -> None:
+    told = ratios("peer", outcome(train=10, peak=1000), outcome(train=60, peak=4000))
+    assert told.startswith("peer trains 6.0 times as long (6.0 in seconds of processors, 3.5 with loading)")
+    assert told.endswith("25% of its memory")
+
+
+def test_validation_loss_of_known_logits() -> None:
+    even = outcome(1, 1, logits=[[0.0, 0.0], [0.0, 0.0]])
+    assert validation_losses(even, Texts(["a", "b"], [0, 1])) == pytest.approx((np.log(2), np.log(2)))
+    boastful = outcome(1, 1, logits=[[3.0, -3.0]] * 4)
+    plain, calibrated = validation_losses(boastful, Texts(["a"] * 4, [0, 0, 0, 1]))
+    assert plain == pytest.approx(6 / 4, abs=0.01)
+    assert calibrated < 1  # three of four are right
+
+
+def test_the_largest_table_is_compared_with_the_smallest() -> None:
+    told = table_line("GET /jobs", {10: [0.001] * 20, 1000: [0.5] * 20, 100: [0.002] * 20})
+    assert told.endswith("1000: 500.0 / 500.0 ms, 100: 2.0 / 2.0 ms; p95 × 500.00")
+
+
+def test_the_slowdown_beside_a_job_is_of_median_and_tail() -> None:
+    beside = [0.02] * 18 + [0.08] * 2
+    assert slowdown([0.01] * 20, beside).endswith("beside a training job: 20.0 and 80.0 ms; × 2.00 and × 8.00;")
+
+
+def test_the_engine_is_the_busiest_threads_but_the_main_one() -> None:
+    spent = {1: 5.0, 2: 40.0, 3: 50.0, 4: 3.0, 5: 2.0}
+    assert outside_engine(spent, main_thread=1, engine_threads=2) == pytest.approx(0.10)
+    assert outside_engine(spent, main_thread=3, engine_threads=1) == pytest.approx(0.60)

@@ -11,6 +11,7 @@ from service.datasets.dataset import SPLITS, Dataset
 from service.datasets.leakage import leaked_rows
 from service.inference.classifier import Classifier, embed
 from service.inference.device import describe_device
+from service.inference.encoding import TextEncoder
 from service.inference.predictions import read_predictions
 from service.inference.published import save_published
 from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT, Calibration, Report, Selection, Validation
@@ -22,7 +23,7 @@ from service.store.ids import new_id
 from service.store.records import Json
 from worker.channel import Order, Supervision
 from worker.evaluation.calibration import activate, calibration_error, fit_temperature
-from worker.evaluation.comparisons import Comparisons, Measured, compare_with_simple_models
+from worker.evaluation.comparisons import Measured, compare_with_simple_models
 from worker.evaluation.leaks import measure_without_leaks
 from worker.evaluation.measure import measure
 from worker.evaluation.metrics import Binary, to_matrix
@@ -30,8 +31,9 @@ from worker.evaluation.slices import make_slices
 from worker.evaluation.thresholds import fit_thresholds
 from worker.evaluation.warnings import report_warnings
 from worker.reproduction import reproduction
-from worker.training.model import Network, load_network
+from worker.training.model import Network, load_model
 
+Features = dict[str, NDArray[np.float32]]  # by split, of shape (rows, hidden size)
 CHOSEN_BY = "the lowest validation loss"
 
 
@@ -40,6 +42,7 @@ class Finished:
     """What training leaves behind: the best weights with the whole vocabulary, and how they were found."""
 
     network: Network
+    encoder: TextEncoder
     base: BaseCheckpoint
     dataset: Dataset
     validation: Validation
@@ -53,9 +56,11 @@ def measure_and_publish(
     card, temperature = _calibrate(finished, truth["val"], order, device)
     with artifacts.staging() as staged:
         _write_model(finished.network, card, staged)
+        finished.network.model.to("meta")  # it is on disk now, and others need its memory
+        features = _frozen_features(finished, order, device)
         # what is measured is what will be served
         classifier = Classifier.load(staged, device, order.settings.engine, order.settings.threads)
-        report, text = _make_report(finished, classifier, temperature, truth, order)
+        report, text = _make_report(finished, classifier, features, temperature, truth, order)
         channel.send("phase", phase="publishing")
         with artifacts.writing("reports", report.model_id) as folder:
             (folder / REPORT_JSON).write_text(report.model_dump_json(), encoding="utf-8")
@@ -85,8 +90,7 @@ def make_card(order: Order) -> ModelCard:
 
 def _calibrate(finished: Finished, truth: Binary, order: Order, device: torch.device) -> tuple[ModelCard, float]:
     """Makes the temperature part of the weights and the thresholds part of the card; both come from validation."""
-    card, model = make_card(order), finished.network.model
-    encoder = finished.network.encoder(card.max_length)
+    card, model, encoder = make_card(order), finished.network.model, finished.encoder
     rows = encoder.encode([row.text for row in finished.dataset.splits["val"]])
     logits = Classifier(model, encoder, card, device).logits(rows, order.settings.max_batch_tokens)
     temperature = fit_temperature(logits, truth, order.task)
@@ -106,7 +110,12 @@ def _write_model(network: Network, card: ModelCard, folder: Path) -> None:
 
 
 def _make_report(
-    finished: Finished, classifier: Classifier, temperature: float, truth: dict[str, Binary], order: Order
+    finished: Finished,
+    classifier: Classifier,
+    features: Features,
+    temperature: float,
+    truth: dict[str, Binary],
+    order: Order,
 ) -> tuple[Report, str]:
     """The report, and scikit-learn's as text."""
     test, card = finished.dataset.splits["test"], classifier.card
@@ -116,7 +125,8 @@ def _make_report(
     predictions = read_predictions(scores.astype(np.float32), rows, card)
     result, text = measure(test, rows, scores, predictions, order.labels, order.task)
     predicted = to_matrix([prediction.labels for prediction in predictions], order.labels)
-    beside = _compare(finished, truth, predicted, order, classifier.device)
+    splits = {name: Measured(finished.dataset.splits[name], features[name], truth[name]) for name in SPLITS}
+    beside = compare_with_simple_models(splits, predicted, order.labels, order.task)
     calibration = Calibration(
         temperature=temperature,
         before=calibration_error(activate(logits * temperature, order.task), truth["test"], order.task),
@@ -144,26 +154,12 @@ def _make_report(
     return report, text
 
 
-def _compare(
-    finished: Finished, truth: dict[str, Binary], predicted: Binary, order: Order, device: torch.device
-) -> Comparisons:
-    """With a fresh copy of the base model: the trained one has left its features behind."""
-    network = load_network(finished.base, len(order.labels))
-    splits = {
-        name: Measured(
-            finished.dataset.splits[name], _frozen_features(network, finished, name, order, device), truth[name]
-        )
-        for name in SPLITS
-    }
-    return compare_with_simple_models(splits, predicted, order.labels, order.task)
-
-
-def _frozen_features(
-    network: Network, finished: Finished, split: str, order: Order, device: torch.device
-) -> NDArray[np.float32]:
-    encoder = network.encoder(order.hyperparameters.max_length)
-    rows = encoder.encode([row.text for row in finished.dataset.splits[split]])
-    return embed(network.model, encoder, rows, device, order.settings.max_batch_tokens)
+def _frozen_features(finished: Finished, order: Order, device: torch.device) -> Features:
+    """Of each split, by a fresh copy of the base model: the trained one has left its features behind."""
+    model = load_model(finished.base, len(order.labels))
+    rows = {name: finished.encoder.encode([row.text for row in finished.dataset.splits[name]]) for name in SPLITS}
+    limit = order.settings.max_batch_tokens
+    return {name: embed(model, finished.encoder, rows[name], device, limit) for name in SPLITS}
 
 
 def _metrics(report: Report) -> Json:

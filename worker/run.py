@@ -52,15 +52,25 @@ class Stopped(Exception):
 
 def run(order: Order, channel: Supervision) -> None:
     """Trains, measures and publishes. Raises: ClassiglotError that says why the job fails; Stopped."""
-    began = time.monotonic()
     device = pick_device(order.settings.device)
     use_threads(order.settings.threads)
     artifacts = ArtifactStore(order.settings.artifacts_dir)
 
     channel.send("phase", phase="loading")
-    dataset = read_dataset(artifacts.open("datasets", order.dataset_id), order.task, order.labels)
     base = locate(order.base_model, order.settings)
     order = _fit_length(order, base, channel)
+    finished = _find_best(order, base, device, artifacts, channel)  # moments and averages are freed with its frame
+
+    published = measure_and_publish(finished, order, device, artifacts, channel)
+    channel.send("succeeded", **published)
+
+
+def _find_best(
+    order: Order, base: BaseCheckpoint, device: torch.device, artifacts: ArtifactStore, channel: Supervision
+) -> Finished:
+    """Trains from the newest checkpoint on, or from the start; ends with the weights that validation likes best."""
+    began = time.monotonic()
+    dataset = read_dataset(artifacts.open("datasets", order.dataset_id), order.task, order.labels)
     seed_everything(order.hyperparameters.seed)
     network = load_network(base, len(order.labels))
     encoder, splits, vocabulary = _encode(network, dataset, order)
@@ -80,9 +90,8 @@ def run(order: Order, channel: Supervision) -> None:
 
     channel.send("phase", phase="evaluating")
     grow_back(trainer.model.encoder, vocabulary)
-    finished = Finished(network, base, dataset, Validation(best=best, history=progress.history))
-    published = measure_and_publish(finished, order, device, artifacts, channel)
-    channel.send("succeeded", **published)
+    validation = Validation(best=best, history=progress.history)
+    return Finished(network, encoder.for_rows(None), base, dataset, validation)
 
 
 def _fit_length(order: Order, base: BaseCheckpoint, channel: Supervision) -> Order:
@@ -107,7 +116,7 @@ def _encode(
     splits = {name: encoder.encode([row.text for row in dataset.splits[name]]) for name in ("train", "val")}
     used = {token for rows in splits.values() for row in rows for token in row.ids}
     vocabulary = shrink(network.model.encoder, used)
-    return network.encoder(order.hyperparameters.max_length, vocabulary.row_of_id), splits, vocabulary
+    return encoder.for_rows(vocabulary.row_of_id), splits, vocabulary
 
 
 def _make_trainer(

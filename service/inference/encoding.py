@@ -1,5 +1,6 @@
 """Texts to token ids: the same code for training, evaluation and serving."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -13,18 +14,24 @@ from service.inference.predictions import Encoding
 class TextEncoder:
     """Encodes up to `max_length` tokens a text. Safe to call from several threads."""
 
-    def __init__(self, tokenizer: Tokenizer, max_length: int, pad_id: int, row_of_id: Tensor | None = None) -> None:
-        """`row_of_id`, int64 of shape (vocabulary,), where the embedding table was made smaller for training."""
+    def __init__(self, tokenizer: Tokenizer, max_length: int, pad_id: int) -> None:
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a copy, because length limits are its state
         self._tokenizer.encode_special_tokens = True  # a text that says "<pad>" means these five letters
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length)
         self.max_length = max_length
         self.pad_id = pad_id
-        self.row_of_id = row_of_id
+        self.row_of_id: Tensor | None = None
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {number for number, token in added.items() if token.special}
         self._unknown = next(filter(None, map(self._tokenizer.token_to_id, ("<unk>", "[UNK]"))), pad_id)
+
+    def for_rows(self, row_of_id: Tensor | None) -> "TextEncoder":
+        """The same for a model whose embedding table was made smaller: `row_of_id`, int64 of shape (vocabulary,); None
+        for the whole table. Both share one tokenizer, because a copy of a large one takes a second."""
+        other = copy.copy(self)
+        other.row_of_id = row_of_id
+        return other
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         encodings = self._tokenizer.encode_batch(list(texts))

@@ -7,6 +7,7 @@ worker that slept through its lease changes nothing when it wakes (fencing).
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     Update,
     and_,
     case,
@@ -59,10 +60,12 @@ def times_scored(tx: Connection, project: str, test_sha256: str) -> int:
 
 def claim_next(tx: Connection, owner: str, lease_seconds: float) -> JobRecord | None:
     """Takes the oldest queued job: queued → running, attempt + 1, first lease in the same statement."""
-    oldest = select(jobs.c.id).where(jobs.c.status == "queued").order_by(jobs.c.created_at, jobs.c.id).limit(1)
     statement = (
         update(jobs)
-        .where(jobs.c.id == oldest.with_for_update(skip_locked=True).scalar_subquery(), jobs.c.status == "queued")
+        .where(
+            jobs.c.id == _oldest_queued(1).with_for_update(skip_locked=True).scalar_subquery(),
+            jobs.c.status == "queued",
+        )
         .values(
             status="running",
             phase="loading",
@@ -153,8 +156,7 @@ def reclaim_expired(tx: Connection, max_attempts: int, error: Json, limit: int =
 
 
 def oldest_queued(tx: Connection, limit: int) -> list[str]:
-    query = select(jobs.c.id).where(jobs.c.status == "queued").order_by(jobs.c.id).limit(limit)
-    return list(tx.execute(query).scalars())
+    return list(tx.execute(_oldest_queued(limit)).scalars())
 
 
 def statuses(tx: Connection, job_ids: list[str]) -> dict[str, str]:
@@ -174,6 +176,11 @@ def held_by(claim: Claim) -> ColumnElement[bool]:
         jobs.c.lease_owner == claim.owner,
         jobs.c.status == "running",
     )
+
+
+def _oldest_queued(limit: int) -> Select[str]:
+    """By the database's clock; read from an index in this order, so that a long queue costs nothing."""
+    return select(jobs.c.id).where(jobs.c.status == "queued").order_by(jobs.c.created_at, jobs.c.id).limit(limit)
 
 
 def _held(claim: Claim) -> Update:

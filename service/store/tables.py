@@ -106,7 +106,7 @@ jobs = Table(
     Column("started_at", Double),
     Column("finished_at", Double),
     Column("estimated_finish", Double),
-    Index(None, "status", "id"),
+    Index(None, "status", "created_at", "id"),  # the oldest queued job
     Index(None, "project", "id"),
     Index(None, "project", "status"),
     Index(None, "dataset_id"),

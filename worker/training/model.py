@@ -1,9 +1,11 @@
 """The network to be trained, and the optimizer that trains it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import AdamW
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -21,25 +23,36 @@ class Network:
     model: TextClassifier
     tokenizer: PreTrainedTokenizerFast
 
-    def encoder(self, max_length: int, row_of_id: Tensor | None = None) -> TextEncoder:
-        """From texts to what the model reads; `row_of_id` where its embedding table was made smaller."""
-        pad_id = self.model.config.pad_token_id
-        return TextEncoder(self.tokenizer.backend_tokenizer, max_length, pad_id, row_of_id)
+    def encoder(self, max_length: int) -> TextEncoder:
+        """From texts to what the model reads."""
+        return TextEncoder(self.tokenizer.backend_tokenizer, max_length, self.model.config.pad_token_id)
 
 
 def load_network(base: BaseCheckpoint, num_labels: int) -> Network:
+    """The base model under a head of zeros, and its tokenizer. Raises: BaseModelUnavailable."""
+    with _told_of(base):
+        tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise BaseModelUnavailable(f"the checkpoint of {base.name} has no fast tokenizer; add its tokenizer.json")
+    return Network(load_model(base, num_labels), tokenizer)
+
+
+def load_model(base: BaseCheckpoint, num_labels: int) -> TextClassifier:
     """The base model under a head of zeros. Raises: BaseModelUnavailable.
 
     Without dropout of attention: drawing its masks took a fifth of a step on a processor, and the layers have theirs.
     """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
+    with _told_of(base):
         encoder = load_encoder(base.folder, base.model_type, attention_probs_dropout_prob=0.0)
+    return TextClassifier(encoder, num_labels)
+
+
+@contextmanager
+def _told_of(base: BaseCheckpoint) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise BaseModelUnavailable(f"the checkpoint of {base.name} cannot be loaded: {error}") from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise BaseModelUnavailable(f"the checkpoint of {base.name} has no fast tokenizer; add its tokenizer.json")
-    return Network(TextClassifier(encoder, num_labels), tokenizer)
 
 
 def make_optimizer(model: nn.Module, hyperparameters: ResolvedHyperparameters) -> SAM:

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import event
 
 from parts.rows import add_job, claim, read_job
 from service.errors import LeaseLost
@@ -27,6 +28,18 @@ def test_a_claim_takes_the_oldest_job_and_gives_it_a_lease(database: Database) -
     assert job.started_at is not None
     assert 59 < job.lease_until - job.started_at < 61
     assert read_job(database, second.id).status == "queued"
+
+
+def test_a_long_queue_is_not_sorted_for_a_claim(sqlite: Database) -> None:
+    seen: list[str] = []
+    event.listen(sqlite.engine, "before_cursor_execute", lambda *told: seen.append(told[2]))
+    assert claim_next(sqlite) is None
+    (claiming,) = [statement for statement in seen if statement.startswith("UPDATE")]
+    with sqlite.read() as tx:
+        plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {claiming}", ("",) * claiming.count("?")).all()
+    steps = [str(step[-1]) for step in plan]
+    assert any("INDEX ix_jobs_status_created_at_id" in step for step in steps)
+    assert not any("TEMP B-TREE" in step for step in steps)
 
 
 def test_many_workers_at_once_claim_each_job_once(database: Database) -> None:

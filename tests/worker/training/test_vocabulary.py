@@ -37,7 +37,7 @@ def test_the_small_table_gives_the_same_answers_as_the_full_one(family: str, tmp
         full = model(**encoder.pad(rows, torch.device("cpu")))
     before = table(encoder_model)
     vocabulary = shrink(encoder_model, {token for row in rows for token in row.ids})
-    short = network.encoder(64, vocabulary.row_of_id)
+    short = encoder.for_rows(vocabulary.row_of_id)
     with torch.no_grad():
         small = model(**short.pad(rows, torch.device("cpu")))
     assert len(table(encoder_model)) < len(before)
