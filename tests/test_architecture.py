@@ -52,7 +52,7 @@ ROOMS = {
     "sqlalchemy": ["service.store"],
     "alembic": ["service.store"],
     "limits": ["service.access.rates"],
-    "torch": ["service.inference", "worker.training", "worker.run", "worker.publish"],
+    "torch": ["service.inference", "worker.training", "worker.run", "worker.calibrate", "worker.publish"],
     "transformers": ["service.inference", "worker.training"],
     "openvino": ["service.inference.engines"],
     "sklearn": ["worker.evaluation", "worker.training.probe", "service.datasets.near_duplicates"],

@@ -1,6 +1,7 @@
 """From trained weights to a published version: calibrate, write, load back as the service will, measure, publish."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,29 +13,33 @@ from service.datasets.leakage import leaked_rows
 from service.inference.classifier import Classifier, embed
 from service.inference.device import describe_device
 from service.inference.encoding import TextEncoder
-from service.inference.predictions import read_predictions
+from service.inference.predictions import Encoding, read_predictions
 from service.inference.published import save_published
 from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT, Calibration, Report, Selection, Validation
 from service.jobs.report_page import render_page
+from service.jobs.spec import HeadRows
 from service.models.base_models import BaseCheckpoint
 from service.models.finished import ModelCard, write_card
 from service.store.artifacts import ArtifactStore
 from service.store.ids import new_id
 from service.store.records import Json
+from worker.calibrate import calibrate
 from worker.channel import Order, Supervision
-from worker.evaluation.calibration import activate, calibration_error, fit_temperature
+from worker.evaluation.calibration import activate, calibration_error
 from worker.evaluation.comparisons import Measured, compare_with_simple_models
 from worker.evaluation.leaks import measure_without_leaks
 from worker.evaluation.measure import measure
 from worker.evaluation.metrics import Binary, to_matrix
 from worker.evaluation.slices import make_slices
-from worker.evaluation.thresholds import fit_thresholds
 from worker.evaluation.warnings import report_warnings
 from worker.reproduction import reproduction
 from worker.training.model import Network, load_model
 
 Features = dict[str, NDArray[np.float32]]  # by split, of shape (rows, hidden size)
-CHOSEN_BY = "the lowest validation loss"
+CHOSEN_BY: dict[HeadRows, str] = {
+    "train": "the lowest validation loss",
+    "train_and_val": "the lowest validation loss; then the head was fitted to training and validation texts",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,12 @@ def measure_and_publish(
 ) -> Json:
     """Publishes model and report; returns what the supervisor writes down, which alone makes the model exist."""
     truth = {name: to_matrix([row.labels for row in finished.dataset.splits[name]], order.labels) for name in SPLITS}
-    card, temperature = _calibrate(finished, truth["val"], order, device)
+    rows = {name: finished.encoder.encode([row.text for row in finished.dataset.splits[name]]) for name in SPLITS}
+    card, temperature = calibrate(finished.network.model, finished.encoder, rows, truth, order, device)
     with artifacts.staging() as staged:
         _write_model(finished.network, card, staged)
         finished.network.model.to("meta")  # it is on disk now, and others need its memory
-        features = _frozen_features(finished, order, device)
+        features = _frozen_features(finished, rows, order, device)
         # what is measured is what will be served
         classifier = Classifier.load(staged, device, order.settings.engine, order.settings.threads)
         report, text = _make_report(finished, classifier, features, temperature, truth, order)
@@ -74,31 +80,6 @@ def measure_and_publish(
         "metrics": _metrics(report),
         "warnings": [warning.model_dump() for warning in report.warnings],
     }
-
-
-def make_card(order: Order) -> ModelCard:
-    return ModelCard(
-        task=order.task,
-        labels=order.labels,
-        max_length=order.hyperparameters.max_length,
-        base_model=order.base_model,
-        job_id=order.job_id,
-        dataset_sha256=order.dataset_sha256,
-        thresholds=[0.5] * len(order.labels) if order.task == "deciding" else [],
-    )
-
-
-def _calibrate(finished: Finished, truth: Binary, order: Order, device: torch.device) -> tuple[ModelCard, float]:
-    """Makes the temperature part of the weights and the thresholds part of the card; both come from validation."""
-    card, model, encoder = make_card(order), finished.network.model, finished.encoder
-    rows = encoder.encode([row.text for row in finished.dataset.splits["val"]])
-    logits = Classifier(model, encoder, card, device).logits(rows, order.settings.max_batch_tokens)
-    temperature = fit_temperature(logits, truth, order.task)
-    model.divide_logits(temperature)
-    if order.task == "choosing":
-        return card, temperature
-    thresholds = fit_thresholds(activate(logits / temperature, order.task), truth)
-    return replace(card, thresholds=[round(float(threshold), 4) for threshold in thresholds]), temperature
 
 
 def _write_model(network: Network, card: ModelCard, folder: Path) -> None:
@@ -126,7 +107,7 @@ def _make_report(
     result, text = measure(test, rows, scores, predictions, order.labels, order.task)
     predicted = to_matrix([prediction.labels for prediction in predictions], order.labels)
     splits = {name: Measured(finished.dataset.splits[name], features[name], truth[name]) for name in SPLITS}
-    beside = compare_with_simple_models(splits, predicted, order.labels, order.task)
+    beside = compare_with_simple_models(splits, predicted, order.labels, order.task, order.hyperparameters.head_rows)
     calibration = Calibration(
         temperature=temperature,
         before=calibration_error(activate(logits * temperature, order.task), truth["test"], order.task),
@@ -147,19 +128,22 @@ def _make_report(
         transfer=beside.transfer,
         without_leaks=measure_without_leaks(leaked_rows(finished.dataset), truth["test"], predicted),
         suspects=beside.suspects,
-        selection=Selection(chosen_by=CHOSEN_BY, test_scored_before=order.test_scored_before),
+        selection=Selection(
+            chosen_by=CHOSEN_BY[order.hyperparameters.head_rows], test_scored_before=order.test_scored_before
+        ),
         validation=finished.validation,
         reproduction=reproduction(order, describe_device(classifier.device)),
     )
     return report, text
 
 
-def _frozen_features(finished: Finished, order: Order, device: torch.device) -> Features:
+def _frozen_features(
+    finished: Finished, rows: Mapping[str, list[Encoding]], order: Order, device: torch.device
+) -> Features:
     """Of each split, by a fresh copy of the base model: the trained one has left its features behind."""
     model = load_model(finished.base, len(order.labels))
-    rows = {name: finished.encoder.encode([row.text for row in finished.dataset.splits[name]]) for name in SPLITS}
     limit = order.settings.max_batch_tokens
-    return {name: embed(model, finished.encoder, rows[name], device, limit) for name in SPLITS}
+    return {name: embed(model, finished.encoder, own, device, limit) for name, own in rows.items()}
 
 
 def _metrics(report: Report) -> Json:

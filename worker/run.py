@@ -26,10 +26,11 @@ from service.logs import configure_logs
 from service.models.base_models import BaseCheckpoint, locate
 from service.store.artifacts import ArtifactStore
 from service.store.records import Json
+from worker.calibrate import make_card
 from worker.channel import OUT_OF_MEMORY, Channel, Order, Supervision
 from worker.evaluation.metrics import Binary, to_matrix
 from worker.evaluation.validation import validate
-from worker.publish import Finished, make_card, measure_and_publish
+from worker.publish import Finished, measure_and_publish
 from worker.pulse import start_pulse
 from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Auto = Literal["auto"]
 OptimizerName = Literal["sam", "asam", "adamw"]
 ClassWeight = Literal["balanced", "none"]
+HeadRows = Literal["train", "train_and_val"]
 
 
 class Hyperparameters(BaseModel):
@@ -27,6 +28,7 @@ class Hyperparameters(BaseModel):
     sam_start: Annotated[float, Field(ge=0, le=1)] | Auto = "auto"
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
     fine_tuned_share: Annotated[float, Field(gt=0, le=1)] | Auto = "auto"
+    head_rows: HeadRows | Auto = "auto"
     class_weight: ClassWeight | Auto = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**32)] | Auto = "auto"
 
@@ -35,7 +37,8 @@ class ResolvedHyperparameters(BaseModel):
     """As the run uses them. `learning_rate` is the peak of the schedule; `max_length` counts tokens,
     special ones included; `rho` is the radius of the climb (Foret et al. 2021; Kwon et al. 2021), which begins after
     the share `sam_start` of the steps; `ema_decay` that of the average of weights; `fine_tuned_share` that of these
-    in the weights which are validated and kept, the rest being pretrained (Wortsman et al. 2022), 1 for all."""
+    in the weights which are validated and kept, the rest being pretrained (Wortsman et al. 2022), 1 for all;
+    `head_rows`: with `train_and_val` the head is fitted anew to both once validation has chosen the weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,6 +54,7 @@ class ResolvedHyperparameters(BaseModel):
     sam_start: float
     ema_decay: float
     fine_tuned_share: float
+    head_rows: HeadRows
     class_weight: ClassWeight
     seed: int
 
@@ -63,6 +67,7 @@ FEW_ROWS = 5_000
 def resolve(asked: Hyperparameters, *, train_rows: int, base_model: str) -> ResolvedHyperparameters:
     """The defaults behind "auto". Few examples are read more often: the steps matter, not the epochs."""
     optimizer: OptimizerName = "sam" if asked.optimizer == "auto" else asked.optimizer
+    few = train_rows <= FEW_ROWS
     defaults = {
         "batch_size": 16,
         "learning_rate": 1e-4 if base_model.startswith("bundled/") else 3e-5,  # small models take larger steps
@@ -75,7 +80,8 @@ def resolve(asked: Hyperparameters, *, train_rows: int, base_model: str) -> Reso
         "rho": _RHO[optimizer],
         "sam_start": 0.75,  # late climbs find as flat a minimum for a fraction of the time (Zhou et al. 2025)
         "ema_decay": 0.95,
-        "fine_tuned_share": 0.5 if train_rows <= FEW_ROWS else 1.0,  # many rows know better than the pretrained weights
+        "fine_tuned_share": 0.5 if few else 1.0,  # many rows know better than the pretrained weights
+        "head_rows": "train_and_val" if few else "train",  # a third of all labelled texts would else teach nothing
         "class_weight": "balanced",  # macro-F1 counts every label alike, and few rows leave rare ones unseen
         "seed": 0,
     }

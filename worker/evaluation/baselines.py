@@ -15,7 +15,6 @@ from service.store.records import Task
 from worker.evaluation.calibration import activate
 from worker.evaluation.intervals import Bootstrap, accuracy_interval, macro_f1_draws
 from worker.evaluation.metrics import Binary, Floats, decide, macro_f1
-from worker.evaluation.thresholds import fit_thresholds
 from worker.training.probe import fit_probe
 
 FOLDS = 5
@@ -58,11 +57,6 @@ def out_of_fold(features: NDArray[np.floating], truth: Binary, task: Task, seed:
     for rest, held_out in KFold(min(FOLDS, len(truth)), shuffle=True, random_state=seed).split(features):
         probabilities[held_out] = frozen_embeddings(features[rest], truth[rest], features[held_out], task)
     return probabilities
-
-
-def decide_like_the_model(probabilities: Floats, validation: Floats, truth_validation: Binary, task: Task) -> Binary:
-    """With thresholds fitted on validation where the model has them too, so that the comparison is fair."""
-    return decide(probabilities, task, fit_thresholds(validation, truth_validation) if task == "deciding" else 0.5)
 
 
 def compare(name: str, truth: Binary, model: Binary, baseline: Binary) -> Baseline:

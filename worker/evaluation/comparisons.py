@@ -1,6 +1,6 @@
 """The model beside what costs next to nothing: baselines, languages, doubtful labels."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,17 +8,18 @@ from numpy.typing import NDArray
 
 from service.datasets.dataset import Example
 from service.jobs.report import Baseline, Suspect, Transfer
+from service.jobs.spec import HeadRows
 from service.store.records import Task
 from worker.evaluation.baselines import (
     compare,
-    decide_like_the_model,
     frozen_embeddings,
     majority,
     out_of_fold,
     tfidf,
 )
-from worker.evaluation.metrics import Binary
+from worker.evaluation.metrics import Binary, Floats, decide
 from worker.evaluation.suspects import find_suspects
+from worker.evaluation.thresholds import fit_thresholds
 from worker.evaluation.transfer import make_transfer
 
 
@@ -34,6 +35,13 @@ class Measured:
     def texts(self) -> list[str]:
         return [row.text for row in self.rows]
 
+    def and_those_of(self, other: "Measured") -> "Measured":
+        return Measured(
+            [*self.rows, *other.rows],
+            np.concatenate([self.features, other.features]),
+            np.concatenate([self.truth, other.truth]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
@@ -43,12 +51,17 @@ class Comparisons:
 
 
 def compare_with_simple_models(
-    splits: Mapping[str, Measured], predicted: Binary, labels: list[str], task: Task
+    splits: Mapping[str, Measured], predicted: Binary, labels: list[str], task: Task, head_rows: HeadRows
 ) -> Comparisons:
-    """`splits`: train, val and test; `predicted`: the model's labels of the test rows."""
+    """`splits`: train, val and test; `predicted`: the model's labels of the test rows.
+
+    Baselines learn from the very rows that the model's head learnt from.
+    """
     train, test = splits["train"], splits["test"]
     return Comparisons(
-        baselines=[compare(name, test.truth, predicted, own) for name, own in _baseline_labels(splits, task).items()],
+        baselines=[
+            compare(name, test.truth, predicted, own) for name, own in _baseline_labels(splits, task, head_rows).items()
+        ],
         transfer=make_transfer(
             (train.rows, train.features, train.truth), (test.rows, test.features, test.truth), predicted, task
         ),
@@ -56,18 +69,24 @@ def compare_with_simple_models(
     )
 
 
-def _baseline_labels(splits: Mapping[str, Measured], task: Task) -> dict[str, Binary]:
+def _baseline_labels(splits: Mapping[str, Measured], task: Task, head_rows: HeadRows) -> dict[str, Binary]:
     train, val, test = splits["train"], splits["val"], splits["test"]
-    by_words = tfidf(train.texts, train.truth, [*val.texts, *test.texts], task)
-    features = np.concatenate([val.features, test.features])
-    by_features = frozen_embeddings(train.features, train.truth, features, task)
+    learnt = train if head_rows == "train" else train.and_those_of(val)
+
+    def by_words(known: Measured, asked: Measured) -> Floats:
+        return tfidf(known.texts, known.truth, asked.texts, task)
+
+    def by_features(known: Measured, asked: Measured) -> Floats:
+        return frozen_embeddings(known.features, known.truth, asked.features, task)
+
+    def labels_of_test(probabilities: Callable[[Measured, Measured], Floats]) -> Binary:
+        if task == "choosing":
+            return decide(probabilities(learnt, test), task)
+        thresholds = fit_thresholds(probabilities(train, val), val.truth)  # fitted where the model fits its own
+        return decide(probabilities(learnt, test), task, thresholds)
+
     return {
-        "majority": majority(train.truth, len(test.rows), task),
-        **{
-            name: decide_like_the_model(both[len(val.rows) :], both[: len(val.rows)], val.truth, task)
-            for name, both in (
-                ("tfidf_logistic_regression", by_words),
-                ("frozen_embeddings_logistic_regression", by_features),
-            )
-        },
+        "majority": majority(learnt.truth, len(test.rows), task),
+        "tfidf_logistic_regression": labels_of_test(by_words),
+        "frozen_embeddings_logistic_regression": labels_of_test(by_features),
     }

@@ -5,6 +5,7 @@ import pytest
 
 from parts.toy_text import choosing, deciding
 from service.datasets.dataset import Example
+from service.jobs.spec import HeadRows
 from service.store.records import Task
 from worker.evaluation.baselines import compare, majority, out_of_fold, tfidf
 from worker.evaluation.comparisons import Measured, compare_with_simple_models
@@ -12,6 +13,7 @@ from worker.evaluation.metrics import Binary, Floats, decide, macro_f1, to_matri
 from worker.evaluation.suspects import find_suspects
 from worker.evaluation.transfer import ALL, make_transfer
 
+HEAD_ROWS: tuple[HeadRows, ...] = ("train", "train_and_val")
 LABELS = ["animal", "fruit", "weather"]
 
 
@@ -113,9 +115,24 @@ def test_everything_together(task: Task) -> None:
     for seed, name in enumerate(("train", "val", "test")):
         features, truth = clusters(90, seed)
         splits[name] = Measured(examples_of(truth), features.astype(np.float32), truth)
-    found = compare_with_simple_models(splits, splits["test"].truth, LABELS, task)
+    found = compare_with_simple_models(splits, splits["test"].truth, LABELS, task, "train")
     by_name = {baseline.name: baseline for baseline in found.baselines}
     assert list(by_name) == ["majority", "tfidf_logistic_regression", "frozen_embeddings_logistic_regression"]
     assert by_name["frozen_embeddings_logistic_regression"].macro_f1.value > 0.9
     assert by_name["majority"].macro_f1.value < 0.3
     assert found.transfer is None
+
+
+def test_baselines_learn_from_the_rows_that_the_head_learnt_from() -> None:
+    """Here validation alone has the third label."""
+    splits = {}
+    for seed, name in enumerate(("train", "val", "test")):
+        features, truth = clusters(90, seed)
+        kept = truth[:, 2] == 0 if name == "train" else np.full(len(truth), True)
+        splits[name] = Measured(examples_of(truth[kept]), features[kept].astype(np.float32), truth[kept])
+    found = {
+        head_rows: compare_with_simple_models(splits, splits["test"].truth, LABELS, "choosing", head_rows).baselines[2]
+        for head_rows in HEAD_ROWS
+    }
+    assert found["train"].macro_f1.value < 0.8
+    assert found["train_and_val"].macro_f1.value > 0.9

@@ -1,0 +1,53 @@
+"""The head that validation texts teach too, and what says how sure it is."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.store.records import Task
+from worker.evaluation.calibration import activate, calibration_error, fit_temperature
+from worker.evaluation.metrics import Binary, decide, macro_f1
+from worker.training.probe import fit_head_to_both
+
+LABELS, WIDTH = 3, 100
+
+
+def rows(count: int, seed: int, learnt_by_heart: bool = False) -> tuple[NDArray[np.float64], Binary]:
+    """Features that tell the labels somewhat apart; those that an encoder was trained on, all too well."""
+    generator = np.random.default_rng(seed)
+    truth = np.eye(LABELS, dtype=np.int64)[generator.integers(0, LABELS, count)]
+    corners = np.random.default_rng(7).normal(size=(LABELS, WIDTH))
+    features = truth @ corners * 0.2 + generator.normal(size=(count, WIDTH))
+    if learnt_by_heart:
+        features[:, :LABELS] += truth * 6.0  # where nothing is in other texts
+    return features, truth
+
+
+@pytest.mark.parametrize("task", ["choosing", "deciding"])
+def test_validation_texts_teach_what_training_texts_hide(task: Task) -> None:
+    (train, truth_train), (val, truth_val), (test, truth_test) = rows(120, 0, True), rows(60, 1), rows(2000, 2)
+    probe, _ = fit_head_to_both(train, truth_train, val, truth_val, task)
+    nothing = val[:1]
+    alone, _ = fit_head_to_both(train, truth_train, nothing, truth_val[:1], task)
+    scores = [macro_f1(truth_test, decide(activate(head.logits(test), task), "choosing")) for head in (probe, alone)]
+    assert scores[0] > scores[1] + 0.1
+
+
+@pytest.mark.parametrize("task", ["choosing", "deciding"])
+def test_what_is_said_of_validation_texts_is_as_sure_as_what_is_said_of_others(task: Task) -> None:
+    """A temperature from what the head was fitted to would be far too cold."""
+    (train, truth_train), (val, truth_val), (test, truth_test) = rows(120, 0, True), rows(100, 1), rows(2000, 2)
+    probe, logits = fit_head_to_both(train, truth_train, val, truth_val, task)
+
+    def error(temperature: float) -> float:
+        return calibration_error(activate(probe.logits(test) / temperature, task), truth_test, task).ece
+
+    assert error(fit_temperature(logits, truth_val, task)) < 0.06
+    assert error(fit_temperature(probe.logits(val), truth_val, task)) > 0.09
+
+
+def test_one_validation_text_is_enough_to_go_on() -> None:
+    (train, truth_train), (val, truth_val) = rows(40, 0), rows(1, 1)
+    probe, logits = fit_head_to_both(train, truth_train, val, truth_val, "choosing")
+    assert logits.shape == (1, LABELS)
+    assert np.isfinite(probe.weight).all()

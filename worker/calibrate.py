@@ -1,0 +1,57 @@
+"""What validation texts are for once they have chosen the weights: the served head, its temperature, its thresholds."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
+from service.inference.classifier import Classifier, embed
+from service.inference.encoding import TextEncoder
+from service.inference.network import TextClassifier
+from service.inference.predictions import Encoding
+from service.models.finished import ModelCard
+from worker.channel import Order
+from worker.evaluation.calibration import activate, fit_temperature
+from worker.evaluation.metrics import Binary, Floats
+from worker.evaluation.thresholds import fit_thresholds
+from worker.training.probe import fit_head_to_both
+
+
+def calibrate(
+    model: TextClassifier,
+    encoder: TextEncoder,
+    rows: Mapping[str, list[Encoding]],
+    truth: Mapping[str, Binary],
+    order: Order,
+    device: torch.device,
+) -> tuple[ModelCard, float]:
+    """Makes head and temperature part of the weights and the thresholds part of the card that it returns.
+
+    `rows` and `truth` (labels of shape (rows, labels)): of train and val. Temperature and thresholds come from what the
+    head says of validation texts that it was not fitted to. The float is the temperature.
+    """
+    card, most = make_card(order), order.settings.max_batch_tokens
+    if order.hyperparameters.head_rows == "train":
+        logits: Floats = Classifier(model, encoder, card, device).logits(rows["val"], most).astype(float)
+    else:
+        train, val = (embed(model, encoder, rows[name], device, most) for name in ("train", "val"))
+        probe, logits = fit_head_to_both(train, truth["train"], val, truth["val"], order.task)
+        probe.into(model)
+    temperature = fit_temperature(logits, truth["val"], order.task)
+    model.divide_logits(temperature)
+    if order.task == "choosing":
+        return card, temperature
+    thresholds = fit_thresholds(activate(logits / temperature, order.task), truth["val"])
+    return replace(card, thresholds=[round(float(threshold), 4) for threshold in thresholds]), temperature
+
+
+def make_card(order: Order) -> ModelCard:
+    return ModelCard(
+        task=order.task,
+        labels=order.labels,
+        max_length=order.hyperparameters.max_length,
+        base_model=order.base_model,
+        job_id=order.job_id,
+        dataset_sha256=order.dataset_sha256,
+        thresholds=[0.5] * len(order.labels) if order.task == "deciding" else [],
+    )
