@@ -42,6 +42,7 @@ MAY_IMPORT = {
 }
 
 # a foreign library and the only places that may import it
+TORCH_IN_WORKER = ["worker.run", "worker.calibrate", "worker.repeats", "worker.publish"]
 ROOMS = {
     "fastapi": ["service.api", "service.app"],
     "starlette": ["service.api"],
@@ -52,7 +53,14 @@ ROOMS = {
     "sqlalchemy": ["service.store"],
     "alembic": ["service.store"],
     "limits": ["service.access.rates"],
-    "torch": ["service.inference", "worker.training", "worker.run", "worker.calibrate", "worker.publish"],
+    "torch": [
+        "service.inference",
+        "worker.training",
+        "worker.run",
+        "worker.calibrate",
+        "worker.repeats",
+        "worker.publish",
+    ],
     "transformers": ["service.inference", "worker.training"],
     "openvino": ["service.inference.engines"],
     "sklearn": ["worker.evaluation", "worker.training.probe", "service.datasets.near_duplicates"],

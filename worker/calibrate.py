@@ -1,35 +1,26 @@
 """What validation texts are for once they have chosen the weights: the served head, its temperature, its thresholds."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 
 from service.inference.classifier import Classifier, embed
-from service.inference.encoding import TextEncoder
-from service.inference.network import TextClassifier
-from service.inference.predictions import Encoding
 from service.models.finished import ModelCard
 from worker.channel import Order
 from worker.evaluation.calibration import activate, fit_temperature
-from worker.evaluation.metrics import Binary, Floats
+from worker.evaluation.metrics import Floats
 from worker.evaluation.thresholds import fit_thresholds
+from worker.finished import Finished
 from worker.training.probe import fit_head_to_both
 
 
-def calibrate(
-    model: TextClassifier,
-    encoder: TextEncoder,
-    rows: Mapping[str, list[Encoding]],
-    truth: Mapping[str, Binary],
-    order: Order,
-    device: torch.device,
-) -> tuple[ModelCard, float]:
+def calibrate(finished: Finished, order: Order, device: torch.device) -> tuple[ModelCard, float]:
     """Makes head and temperature part of the weights and the thresholds part of the card that it returns.
 
-    `rows` and `truth` (labels of shape (rows, labels)): of train and val. Temperature and thresholds come from what the
-    head says of validation texts that it was not fitted to. The float is the temperature.
+    Temperature and thresholds come from what the head says of validation texts that it was not fitted to. The float is
+    the temperature.
     """
+    model, encoder, rows, truth = finished.network.model, finished.encoder, finished.rows, finished.truth
     card, most = make_card(order), order.settings.max_batch_tokens
     if order.hyperparameters.head_rows == "train":
         logits: Floats = Classifier(model, encoder, card, device).logits(rows["val"], most).astype(float)

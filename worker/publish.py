@@ -1,24 +1,30 @@
 """From trained weights to a published version: calibrate, write, load back as the service will, measure, publish."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from service.datasets.dataset import SPLITS, Dataset
+from service.datasets.dataset import SPLITS
 from service.datasets.leakage import leaked_rows
 from service.inference.classifier import Classifier, embed
 from service.inference.device import describe_device
-from service.inference.encoding import TextEncoder
-from service.inference.predictions import Encoding, read_predictions
+from service.inference.predictions import read_predictions
 from service.inference.published import save_published
-from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT, Calibration, Report, Selection, Validation
+from service.jobs.report import (
+    REPORT_JSON,
+    REPORT_PAGE,
+    REPORT_TEXT,
+    Calibration,
+    Repeat,
+    Report,
+    Selection,
+    TestResult,
+)
 from service.jobs.report_page import render_page
 from service.jobs.spec import HeadRows
-from service.models.base_models import BaseCheckpoint
 from service.models.finished import ModelCard, write_card
 from service.store.artifacts import ArtifactStore
 from service.store.ids import new_id
@@ -29,9 +35,11 @@ from worker.evaluation.calibration import activate, calibration_error
 from worker.evaluation.comparisons import Measured, compare_with_simple_models
 from worker.evaluation.leaks import measure_without_leaks
 from worker.evaluation.measure import measure
-from worker.evaluation.metrics import Binary, to_matrix
+from worker.evaluation.metrics import to_matrix
+from worker.evaluation.repeats import summarise
 from worker.evaluation.slices import make_slices
 from worker.evaluation.warnings import report_warnings
+from worker.finished import Finished
 from worker.reproduction import reproduction
 from worker.training.model import Network, load_model
 
@@ -42,31 +50,26 @@ CHOSEN_BY: dict[HeadRows, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """What training leaves behind: the best weights with the whole vocabulary, and how they were found."""
-
-    network: Network
-    encoder: TextEncoder
-    base: BaseCheckpoint
-    dataset: Dataset
-    validation: Validation
-
-
 def measure_and_publish(
-    finished: Finished, order: Order, device: torch.device, artifacts: ArtifactStore, channel: Supervision
+    finished: Finished,
+    repeats: Sequence[Repeat],
+    order: Order,
+    device: torch.device,
+    artifacts: ArtifactStore,
+    channel: Supervision,
 ) -> Json:
-    """Publishes model and report; returns what the supervisor writes down, which alone makes the model exist."""
-    truth = {name: to_matrix([row.labels for row in finished.dataset.splits[name]], order.labels) for name in SPLITS}
-    rows = {name: finished.encoder.encode([row.text for row in finished.dataset.splits[name]]) for name in SPLITS}
-    card, temperature = calibrate(finished.network.model, finished.encoder, rows, truth, order, device)
+    """Publishes model and report; returns what the supervisor writes down, which alone makes the model exist.
+
+    `repeats`: what the same run gave under other seeds.
+    """
+    card, temperature = calibrate(finished, order, device)
     with artifacts.staging() as staged:
         _write_model(finished.network, card, staged)
         finished.network.model.to("meta")  # it is on disk now, and others need its memory
-        features = _frozen_features(finished, rows, order, device)
+        features = _frozen_features(finished, order, device)
         # what is measured is what will be served
         classifier = Classifier.load(staged, device, order.settings.engine, order.settings.threads)
-        report, text = _make_report(finished, classifier, features, temperature, truth, order)
+        report, text = _make_report(finished, repeats, classifier, features, temperature, order)
         channel.send("phase", phase="publishing")
         with artifacts.writing("reports", report.model_id) as folder:
             (folder / REPORT_JSON).write_text(report.model_dump_json(), encoding="utf-8")
@@ -92,14 +95,14 @@ def _write_model(network: Network, card: ModelCard, folder: Path) -> None:
 
 def _make_report(
     finished: Finished,
+    repeats: Sequence[Repeat],
     classifier: Classifier,
     features: Features,
     temperature: float,
-    truth: dict[str, Binary],
     order: Order,
 ) -> tuple[Report, str]:
     """The report, and scikit-learn's as text."""
-    test, card = finished.dataset.splits["test"], classifier.card
+    test, truth, card = finished.dataset.splits["test"], finished.truth, classifier.card
     rows = classifier.encoder.encode([row.text for row in test])
     logits = classifier.logits(rows, order.settings.max_batch_tokens)
     scores = activate(logits, order.task)
@@ -113,15 +116,17 @@ def _make_report(
         before=calibration_error(activate(logits * temperature, order.task), truth["test"], order.task),
         after=calibration_error(scores, truth["test"], order.task),
     )
+    spread = summarise([_as_repeat(result, finished, order), *repeats]) if repeats else None
     report = Report(
         job_id=order.job_id,
         model_id=new_id("mdl"),
         dataset_id=order.dataset_id,
         task=order.task,
         labels=order.labels,
-        warnings=report_warnings(result, beside.baselines),
+        warnings=report_warnings(result, beside.baselines, spread),
         test=result,
         baselines=beside.baselines,
+        repeats=spread,
         calibration=calibration,
         thresholds=dict(zip(card.labels, card.thresholds, strict=True)) if order.task == "deciding" else None,
         slices=make_slices(test, truth["test"], predicted),
@@ -137,13 +142,20 @@ def _make_report(
     return report, text
 
 
-def _frozen_features(
-    finished: Finished, rows: Mapping[str, list[Encoding]], order: Order, device: torch.device
-) -> Features:
+def _as_repeat(result: TestResult, finished: Finished, order: Order) -> Repeat:
+    return Repeat(
+        seed=order.hyperparameters.seed,
+        val_loss=finished.validation.best["val_loss"],
+        accuracy=result.accuracy,
+        macro_f1=result.macro_f1,
+    )
+
+
+def _frozen_features(finished: Finished, order: Order, device: torch.device) -> Features:
     """Of each split, by a fresh copy of the base model: the trained one has left its features behind."""
     model = load_model(finished.base, len(order.labels))
     limit = order.settings.max_batch_tokens
-    return {name: embed(model, finished.encoder, own, device, limit) for name, own in rows.items()}
+    return {name: embed(model, finished.encoder, own, device, limit) for name, own in finished.rows.items()}
 
 
 def _metrics(report: Report) -> Json:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import traceback
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,17 +22,19 @@ from service.inference.device import describe_device, pick_device, use_threads
 from service.inference.encoding import TextEncoder
 from service.inference.network import TextClassifier
 from service.inference.predictions import Encoding
-from service.jobs.report import Validation
+from service.jobs.report import Repeat, Validation
 from service.logs import configure_logs
 from service.models.base_models import BaseCheckpoint, locate
 from service.store.artifacts import ArtifactStore
 from service.store.records import Json
 from worker.calibrate import make_card
 from worker.channel import OUT_OF_MEMORY, Channel, Order, Supervision
-from worker.evaluation.metrics import Binary, to_matrix
+from worker.evaluation.metrics import Binary
 from worker.evaluation.validation import validate
-from worker.publish import Finished, measure_and_publish
+from worker.finished import Finished, encode_all, truth_of_all
+from worker.publish import measure_and_publish
 from worker.pulse import start_pulse
+from worker.repeats import KeptRepeats, measure_repeat, other_seeds
 from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow
 from worker.training.candidate import Candidate
@@ -60,24 +63,59 @@ def run(order: Order, channel: Supervision) -> None:
     channel.send("phase", phase="loading")
     base = locate(order.base_model, order.settings)
     order = _fit_length(order, base, channel)
+    repeats = _measure_repeats(order, base, device, artifacts, channel)
     finished = _find_best(order, base, device, artifacts, channel)  # moments and averages are freed with its frame
 
-    published = measure_and_publish(finished, order, device, artifacts, channel)
+    published = measure_and_publish(finished, repeats, order, device, artifacts, channel)
     channel.send("succeeded", **published)
 
 
-def _find_best(
+def _measure_repeats(
     order: Order, base: BaseCheckpoint, device: torch.device, artifacts: ArtifactStore, channel: Supervision
+) -> list[Repeat]:
+    """Under the other seeds, before the run that is published: that one then ends the job as any other does."""
+    kept = KeptRepeats(artifacts, order.job_id)
+    found = []
+    for number, repeated in enumerate(other_seeds(order)):
+        seed = repeated.hyperparameters.seed
+        if (repeat := kept.get(seed)) is None:
+            finished = _find_best(repeated, base, device, artifacts, channel, Part(number, kept.folder(seed)))
+            repeat = measure_repeat(finished, repeated, device)
+            kept.add(repeat)
+        channel.send("note", message=f"seed {seed}: macro-F1 {repeat.macro_f1:.3f} on the test split")
+        found.append(repeat)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One run of a job of several: how many were before it, and where its checkpoints are."""
+
+    number: int
+    folder: str
+
+
+def _find_best(
+    order: Order,
+    base: BaseCheckpoint,
+    device: torch.device,
+    artifacts: ArtifactStore,
+    channel: Supervision,
+    part: Part | None = None,
 ) -> Finished:
-    """Trains from the newest checkpoint on, or from the start; ends with the weights that validation likes best."""
+    """Trains from the newest checkpoint on, or from the start; ends with the weights that validation likes best.
+
+    `part`: of a run that is not the job's last.
+    """
+    part = part or Part(order.hyperparameters.repeats - 1, order.job_id)
     began = time.monotonic()
     dataset = read_dataset(artifacts.open("datasets", order.dataset_id), order.task, order.labels)
     seed_everything(order.hyperparameters.seed)
     network = load_network(base, len(order.labels))
-    encoder, splits, vocabulary = _encode(network, dataset, order)
-    truth = {name: to_matrix([row.labels for row in dataset.splits[name]], order.labels) for name in splits}
-    trainer = _make_trainer(network, encoder, splits["train"], truth["train"], order, device, channel)
-    checkpoints = Checkpoints(artifacts, order.job_id, order.attempt, _fingerprint(order))
+    encoder, rows, vocabulary = _encode(network, dataset, order)
+    truth = truth_of_all(dataset, order.labels)
+    trainer = _make_trainer(network, encoder, rows["train"], truth["train"], order, device, channel)
+    checkpoints = Checkpoints(artifacts, part.folder, order.attempt, _fingerprint(order))
     progress = checkpoints.resume(trainer)
     if progress.step:
         channel.send("note", message=f"resumed after step {progress.step} of {trainer.plan.total_steps}")
@@ -86,13 +124,13 @@ def _find_best(
     channel.send("note", message=f"training on {describe_device(device)}, ready in {time.monotonic() - began:.1f} s")
 
     channel.send("phase", phase="training")
-    _train(trainer, progress, checkpoints, splits["val"], truth["val"], order, channel)
+    _train(trainer, progress, checkpoints, rows["val"], truth["val"], order, channel, part.number)
     best = checkpoints.load_best(trainer, progress)
 
     channel.send("phase", phase="evaluating")
     grow_back(trainer.model.encoder, vocabulary)
     validation = Validation(best=best, history=progress.history)
-    return Finished(network, encoder.for_rows(None), base, dataset, validation)
+    return Finished(network, encoder.for_rows(None), base, dataset, rows, truth, validation)
 
 
 def _fit_length(order: Order, base: BaseCheckpoint, channel: Supervision) -> Order:
@@ -112,12 +150,12 @@ def _fit_length(order: Order, base: BaseCheckpoint, channel: Supervision) -> Ord
 def _encode(
     network: Network, dataset: Dataset, order: Order
 ) -> tuple[TextEncoder, dict[str, list[Encoding]], Vocabulary]:
-    """Token ids of train and validation texts, and the model cut to the embeddings that occur in them."""
+    """Token ids of all texts, and the model cut to the embeddings that occur in those of train and validation."""
     encoder = network.encoder(order.hyperparameters.max_length)
-    splits = {name: encoder.encode([row.text for row in dataset.splits[name]]) for name in ("train", "val")}
-    used = {token for rows in splits.values() for row in rows for token in row.ids}
+    rows = encode_all(encoder, dataset)
+    used = {token for name in ("train", "val") for row in rows[name] for token in row.ids}
     vocabulary = shrink(network.model.encoder, used)
-    return encoder.for_rows(vocabulary.row_of_id), splits, vocabulary
+    return encoder.for_rows(vocabulary.row_of_id), rows, vocabulary
 
 
 def _make_trainer(
@@ -186,10 +224,11 @@ def _train(
     truth: Binary,
     order: Order,
     channel: Supervision,
+    runs_before: int,
 ) -> None:
     """Runs the loop, and tells of each second and each epoch."""
     card = make_card(order)
-    clock = _Clock(progress.step, trainer.plan)
+    clock = _Clock(progress.step, trainer.plan, runs_before)
 
     def validate_now() -> dict[str, float]:
         classifier = Classifier(trainer.model, trainer.encoder, card, trainer.device)
@@ -203,17 +242,24 @@ def _train(
             raise Stopped
 
     def on_epoch(progress: Progress) -> None:
-        channel.send("epoch", **progress.history[-1])
+        epoch = progress.history[-1]
+        if runs_before == order.hyperparameters.repeats - 1:
+            channel.send("epoch", **epoch)
+        else:  # of a model that will not be published
+            words = (
+                f"seed {order.hyperparameters.seed}, epoch {epoch['epoch']}: validation loss {epoch['val_loss']:.4f}"
+            )
+            channel.send("note", message=words)
         checkpoints.save(trainer, progress)
 
     trainer.fit(progress, validate_now, on_step, on_epoch)
 
 
 class _Clock:
-    """When to report, and how long the rest will take at the pace so far."""
+    """When to report, and how long the rest will take at the pace so far. Tells of all runs of the job as of one."""
 
-    def __init__(self, first_step: int, plan: Plan) -> None:
-        self._first_step, self._plan = first_step, plan
+    def __init__(self, first_step: int, plan: Plan, runs_before: int) -> None:
+        self._first_step, self._plan, self._runs_before = first_step, plan, runs_before
         self._began = self._last = time.monotonic()
 
     def due(self, step: int) -> bool:
@@ -225,12 +271,14 @@ class _Clock:
 
     def tell(self, step: int) -> Json:
         pace = (time.monotonic() - self._began) / max(1, step - self._first_step)
+        done, asked = self._runs_before * self._plan.total_steps + step, self._plan.hyperparameters
+        total = self._plan.total_steps * asked.repeats
         return {
-            "epoch": (step - 1) // self._plan.steps_per_epoch + 1,
-            "num_epochs": self._plan.hyperparameters.num_epochs,
-            "step": step,
-            "total_steps": self._plan.total_steps,
-            "seconds_left": round(pace * (self._plan.total_steps - step), 1),
+            "epoch": (done - 1) // self._plan.steps_per_epoch + 1,
+            "num_epochs": asked.num_epochs * asked.repeats,
+            "step": done,
+            "total_steps": total,
+            "seconds_left": round(pace * (total - done), 1),
         }
 
 

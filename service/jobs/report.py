@@ -91,6 +91,26 @@ class Baseline(_Part):
     beaten: bool
 
 
+class Repeat(_Part):
+    """One run of the same job: its seed, the validation loss that chose its weights, its figures on the test split."""
+
+    seed: int
+    val_loss: float
+    accuracy: float
+    macro_f1: float
+
+
+class Repeats(_Part):
+    """The same job under several seeds. The first run is the published model; the others were only measured. `sd`:
+    standard deviation of a sample."""
+
+    runs: list[Repeat]
+    macro_f1_mean: float
+    macro_f1_sd: float
+    accuracy_mean: float
+    accuracy_sd: float
+
+
 class ReliabilityBin(_Part):
     """Probabilities from `low` up to `high`: their mean, and the share of them that came true."""
 
@@ -190,7 +210,8 @@ class Reproduction(_Part):
 
 
 class Report(_Part):
-    """`thresholds`, for deciding: the probability from which each label holds, fitted on validation."""
+    """`thresholds`, for deciding: the probability from which each label holds, fitted on validation. `repeats`: null
+    unless more than one was asked for."""
 
     job_id: str
     model_id: str
@@ -200,6 +221,7 @@ class Report(_Part):
     warnings: list[ReportWarning]
     test: TestResult
     baselines: list[Baseline]
+    repeats: Repeats | None
     calibration: Calibration
     thresholds: dict[str, float] | None
     slices: list[Slice]

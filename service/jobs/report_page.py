@@ -169,6 +169,7 @@ def _selection(report: Report) -> Markup:
             "One dot an epoch (a pass over the training texts). Loss is better the lower, macro-F1 the higher. When "
             "the validation loss rises while the training loss falls, the model learns by heart.",
         ),
+        report.repeats and subsets.seeds(report.repeats),
     )
 
 

@@ -31,6 +31,7 @@ class Hyperparameters(BaseModel):
     head_rows: HeadRows | Auto = "auto"
     class_weight: ClassWeight | Auto = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**32)] | Auto = "auto"
+    repeats: Annotated[int, Field(ge=1, le=10)] | Auto = "auto"
 
 
 class ResolvedHyperparameters(BaseModel):
@@ -38,7 +39,8 @@ class ResolvedHyperparameters(BaseModel):
     special ones included; `rho` is the radius of the climb (Foret et al. 2021; Kwon et al. 2021), which begins after
     the share `sam_start` of the steps; `ema_decay` that of the average of weights; `fine_tuned_share` that of these
     in the weights which are validated and kept, the rest being pretrained (Wortsman et al. 2022), 1 for all;
-    `head_rows`: with `train_and_val` the head is fitted anew to both once validation has chosen the weights."""
+    `head_rows`: with `train_and_val` the head is fitted anew to both once validation has chosen the weights;
+    `repeats`: runs under as many seeds from `seed` on, of which the first is published and the others measured."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,6 +59,7 @@ class ResolvedHyperparameters(BaseModel):
     head_rows: HeadRows
     class_weight: ClassWeight
     seed: int
+    repeats: int
 
 
 # Kwon et al. 2021 find ASAM's best radius about ten times SAM's.
@@ -84,6 +87,7 @@ def resolve(asked: Hyperparameters, *, train_rows: int, base_model: str) -> Reso
         "head_rows": "train_and_val" if few else "train",  # a third of all labelled texts would else teach nothing
         "class_weight": "balanced",  # macro-F1 counts every label alike, and few rows leave rare ones unseen
         "seed": 0,
+        "repeats": 1,
     }
     given = {name: value for name, value in asked.model_dump().items() if value != "auto"}
     return ResolvedHyperparameters(**(defaults | given))

@@ -74,7 +74,8 @@ def _new_row(request: JobRequest, dataset: DatasetRecord, settings: Settings) ->
     check_allowed(base_model, settings)
     rows = dataset.splits["train"]["rows"]
     hyperparameters = resolve(request.hyperparameters, train_rows=rows, base_model=base_model)
-    steps = -(-rows // hyperparameters.batch_size) * hyperparameters.num_epochs
+    epochs = hyperparameters.num_epochs * hyperparameters.repeats
+    steps = -(-rows // hyperparameters.batch_size) * epochs
     return {
         "id": new_id("job"),
         "project": dataset.project,
@@ -84,7 +85,7 @@ def _new_row(request: JobRequest, dataset: DatasetRecord, settings: Settings) ->
         "base_model": base_model,
         "hyperparameters": hyperparameters.model_dump(),
         "metadata": request.metadata,
-        "progress": {"epoch": 0, "num_epochs": hyperparameters.num_epochs, "step": 0, "total_steps": steps},
+        "progress": {"epoch": 0, "num_epochs": epochs, "step": 0, "total_steps": steps},
     }
 
 

@@ -15,6 +15,7 @@ from service.jobs.report import (
     LabelResult,
     Misclassified,
     ReliabilityBin,
+    Repeat,
     Report,
     ReportWarning,
     Reproduction,
@@ -27,6 +28,7 @@ from service.jobs.report import (
     WithoutLeaks,
 )
 from service.store.records import Task
+from worker.evaluation.repeats import summarise
 
 TEXT = "The train was late again, and nobody on the platform knew why or for how long it would be."
 
@@ -55,6 +57,9 @@ def make_report(
         "warnings": [ReportWarning(code="few_test_rows", message="Some labels have fewer than 30 test rows.")],
         "test": test,
         "baselines": _baselines(test),
+        "repeats": summarise(
+            [Repeat(seed=n, val_loss=0.5, accuracy=test.accuracy, macro_f1=test.macro_f1 - n / 100) for n in range(3)]
+        ),
         "calibration": _calibration(chance, test.rows),
         "thresholds": {label: 0.3 + 0.4 * chance.random() for label in labels} if task == "deciding" else None,
         "slices": _slices(test),

@@ -5,8 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import load_file
+
 from parts.toy_text import choosing, columns, deciding
 from service.datasets.ingest import Cut, Submission, store_dataset
+from service.jobs.report import REPORT_JSON, Report
 from service.jobs.spec import Hyperparameters, resolve
 from service.settings import Settings
 from service.store.artifacts import ArtifactStore
@@ -66,3 +70,22 @@ def run_to_the_end(order: Order) -> tuple[Listener, Path]:
     run(order, listener)
     (outcome,) = listener.all("succeeded")
     return listener, ArtifactStore(order.settings.artifacts_dir).open("models", outcome["model_id"])
+
+
+def read_report(settings: Settings, listener: Listener) -> Report:
+    folder = ArtifactStore(settings.artifacts_dir).open("reports", listener.all("succeeded")[0]["model_id"])
+    return Report.model_validate_json((folder / REPORT_JSON).read_text())
+
+
+def published_weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def assert_equal_bit_for_bit(one: Path, other: Path) -> None:
+    first, second = published_weights(one), published_weights(other)
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing between here and the top may write anything more."""

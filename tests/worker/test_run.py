@@ -11,7 +11,15 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from parts.rows import add_dataset
-from parts.runs import Listener, make_order, run_to_the_end, store_toy_dataset
+from parts.runs import (
+    Killed,
+    Listener,
+    assert_equal_bit_for_bit,
+    make_order,
+    read_report,
+    run_to_the_end,
+    store_toy_dataset,
+)
 from parts.tiny_models import FAMILIES
 from parts.toy_text import choosing, columns
 from service.datasets.files import read_dataset
@@ -135,11 +143,6 @@ def test_what_learns_nothing_is_published_with_a_warning(settings: Settings, sql
     assert [warning.code for warning in read_report(settings, listener).warnings] == codes
 
 
-def read_report(settings: Settings, listener: Listener) -> Report:
-    folder = ArtifactStore(settings.artifacts_dir).open("reports", listener.all("succeeded")[0]["model_id"])
-    return Report.model_validate_json((folder / REPORT_JSON).read_text())
-
-
 def test_the_best_epoch_is_kept_not_the_last(settings: Settings, sqlite: Database) -> None:
     """A rate this high wrecks the model after its best epoch, so that the two differ."""
     dataset = store_toy_dataset(settings, sqlite)
@@ -155,16 +158,6 @@ def test_the_best_epoch_is_kept_not_the_last(settings: Settings, sqlite: Databas
     scores = classifier.score(classifier.encoder.encode([row.text for row in val]), 4096)
     served = row_losses(scores, to_matrix([row.labels for row in val], dataset.labels), "choosing").mean()
     assert served == pytest.approx(best["val_loss"], rel=2e-2)  # validated in bfloat16 where the processor has it
-
-
-def published_weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def assert_equal_bit_for_bit(one: Path, other: Path) -> None:
-    first, second = published_weights(one), published_weights(other)
-    assert first.keys() == second.keys()
-    assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
 @pytest.mark.parametrize("optimizer", ["sam", "asam", "adamw"])
@@ -183,10 +176,6 @@ def test_sam_with_rho_zero_is_adamw(settings: Settings, sqlite: Database) -> Non
     _, sam = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_1", optimizer="sam", rho=0.0))
     _, adamw = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_2", optimizer="adamw"))
     assert_equal_bit_for_bit(sam, adamw)
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing between here and the top may write anything more."""
 
 
 @pytest.mark.parametrize("optimizer", ["sam", "adamw"])

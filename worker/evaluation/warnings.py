@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service.jobs.report import Baseline, ReportWarning, TestResult
+from service.jobs.report import Baseline, Repeats, ReportWarning, TestResult
 
 FEW_TEST_ROWS = 100
 NAMES = {
@@ -12,9 +12,13 @@ NAMES = {
 }
 
 
-def report_warnings(test: TestResult, baselines: Sequence[Baseline]) -> list[ReportWarning]:
+def report_warnings(
+    test: TestResult, baselines: Sequence[Baseline], repeats: Repeats | None = None
+) -> list[ReportWarning]:
     """In the order of how much they matter."""
     found = [_not_beaten(baseline, test) for baseline in baselines if not baseline.beaten]
+    if repeats and (warning := _seeds_differ(repeats, baselines)):
+        found.append(warning)
     if test.rows < FEW_TEST_ROWS:
         message = (
             f"only {test.rows} test texts: read the intervals, not the figures; label more texts for the test split"
@@ -48,3 +52,14 @@ def _not_beaten(baseline: Baseline, test: TestResult) -> ReportWarning:
         code="baseline_not_beaten",
         message=f"on {test.rows} test texts the model {words} ({figures}); label more texts, or use the simpler one",
     )
+
+
+def _seeds_differ(repeats: Repeats, baselines: Sequence[Baseline]) -> ReportWarning | None:
+    lead = repeats.macro_f1_mean - max(baseline.macro_f1.value for baseline in baselines)
+    if repeats.macro_f1_sd <= lead:
+        return None
+    message = (
+        f"over {len(repeats.runs)} seeds macro-F1 varies by {repeats.macro_f1_sd:.3f} (standard deviation), more than "
+        f"its mean is above the best baseline's ({lead:+.3f}): one run proves little here; label more texts"
+    )
+    return ReportWarning(code="seeds_differ", message=message)

@@ -23,22 +23,24 @@ log = get_logger(__name__)
 _WEIGHTS, _AVERAGE, _STATE = "weights.safetensors", "average.safetensors", "state.safetensors"
 _PROGRESS = "progress.json"
 KEEP = 2
+REPEATS = "repeats"  # subfolder of the same job under other seeds
 FULL_DISK_SECONDS = 300.0  # how long a full disk is waited for, in which nothing of the run is lost
 
 
 class Checkpoints:
-    """The checkpoints of one job, newest last. Names carry the attempt, so no attempt can meet another's."""
+    """The checkpoints of one run, newest last. Names carry the attempt, so no attempt can meet another's."""
 
-    def __init__(self, artifacts: ArtifactStore, job_id: str, attempt: int, fingerprint: str) -> None:
-        """`fingerprint` stands for everything the run was asked for; a checkpoint of another run is not taken up."""
-        self._artifacts, self._job_id, self._attempt, self._fingerprint = artifacts, job_id, attempt, fingerprint
+    def __init__(self, artifacts: ArtifactStore, run: str, attempt: int, fingerprint: str) -> None:
+        """`run`: the job's id, or a folder in it. `fingerprint` stands for everything it was asked for; a checkpoint of
+        another run is not taken up."""
+        self._artifacts, self._run, self._attempt, self._fingerprint = artifacts, run, attempt, fingerprint
 
     def save(self, trainer: Trainer, progress: Progress) -> None:
         """Writes the state after `progress.step` steps, then drops older ones but for the best epoch's.
 
         Raises: DiskFull when that lasts; what was saved before stays whole.
         """
-        name = f"{self._job_id}/{progress.step:09d}-{self._attempt}"
+        name = f"{self._run}/{progress.step:09d}-{self._attempt}"
         if self._artifacts.path("checkpoints", name).exists():
             return  # stopped right after an epoch's own checkpoint
         deadline = time.monotonic() + FULL_DISK_SECONDS
@@ -66,10 +68,10 @@ class Checkpoints:
         """Puts the newest readable checkpoint into the trainer and the generators; a fresh start where none is."""
         for name in reversed(self._names()):
             try:
-                return self._load(self._artifacts.open("checkpoints", f"{self._job_id}/{name}"), trainer)
+                return self._load(self._artifacts.open("checkpoints", f"{self._run}/{name}"), trainer)
             except (ClassiglotError, ValueError) as error:
                 log.warning("checkpoint_skipped", checkpoint=name, error=str(error))
-                self._artifacts.remove("checkpoints", f"{self._job_id}/{name}")  # else it counts among those to keep
+                self._artifacts.remove("checkpoints", f"{self._run}/{name}")  # else it counts among those to keep
         return Progress()
 
     def load_best(self, trainer: Trainer, progress: Progress) -> dict[str, Any]:
@@ -77,7 +79,7 @@ class Checkpoints:
         entry."""
         best = best_epoch(progress)
         name = next(name for name in reversed(self._names()) if int(name.split("-")[0]) == best["step"])
-        folder = self._artifacts.open("checkpoints", f"{self._job_id}/{name}")
+        folder = self._artifacts.open("checkpoints", f"{self._run}/{name}")
         _fill(trainer.average.tensors, load_file(folder / _AVERAGE))
         trainer.candidate.put()
         return best
@@ -96,15 +98,15 @@ class Checkpoints:
         return Progress(**content)
 
     def _names(self) -> list[str]:
-        folder = self._artifacts.path("checkpoints", self._job_id)
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        folder = self._artifacts.path("checkpoints", self._run)
+        return sorted(path.name for path in folder.iterdir() if path.name != REPEATS) if folder.is_dir() else []
 
     def _drop_older(self, progress: Progress) -> None:
         names = self._names()
         best = best_epoch(progress)["step"] if progress.history else None
         for name in names[:-KEEP]:
             if int(name.split("-")[0]) != best:
-                self._artifacts.remove("checkpoints", f"{self._job_id}/{name}")
+                self._artifacts.remove("checkpoints", f"{self._run}/{name}")
 
 
 def best_epoch(progress: Progress) -> dict[str, Any]:

@@ -23,7 +23,7 @@ KEYS = [
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 NAMES = ("batch_size", "learning_rate", "num_epochs", "warmup_ratio", "weight_decay", "max_length", "max_grad_norm",
          "optimizer", "rho", "sam_start", "ema_decay", "fine_tuned_share", "head_rows", "class_weight",
-         "seed")  # fmt: skip
+         "seed", "repeats")  # fmt: skip
 
 
 # -- made ---------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ NOTHING: dict[str, Any] = {
     "slices": [],
     "suspects": [],
     "transfer": None,
+    "repeats": None,
     "without_leaks": None,
 }
 
@@ -308,3 +309,14 @@ def test_bars_end_where_their_figures_are() -> None:
     result.f1.value, result.precision.value, result.recall.value = 0.5, 0.25, 1.0
     widths = re.findall(r'class="\w+ bar"[^>]* width="([\d.]+)"', label_bars([("joy", result)]))
     assert widths == ["80", "40", "160"]
+
+
+def test_other_seeds_are_told_with_their_mean_and_spread() -> None:
+    made = make_report()
+    assert made.repeats is not None
+    text = Page(made).text
+    assert "The same job under other seeds" in text
+    for run in made.repeats.runs:
+        assert f"{run.seed}{run.macro_f1:.3f}{run.accuracy:.3f}" in text
+    assert f"{made.repeats.macro_f1_mean:.3f} ± {made.repeats.macro_f1_sd:.3f}" in text
+    assert "other seeds" not in Page(make_report(repeats=None)).text

@@ -1,5 +1,8 @@
-from parts.reports import make_report
+import pytest
+
+from parts.reports import interval, make_report
 from service.jobs import report
+from worker.evaluation.repeats import summarise
 from worker.evaluation.warnings import report_warnings
 
 
@@ -22,3 +25,12 @@ def test_texts_that_were_cut_are_counted_by_the_tokenizer_itself() -> None:
 
 def test_few_rows_are_said_to_be_few() -> None:
     assert codes_of(rows=99, truncated_rows=0) == ["few_test_rows"]
+
+
+@pytest.mark.parametrize(("scores", "warned"), [((0.90, 0.91), False), ((0.62, 0.98), True), ((0.50, 0.51), True)])
+def test_a_lead_that_is_smaller_than_the_luck_of_seeds_is_a_warning(scores: tuple[float, float], warned: bool) -> None:
+    made = make_report(rows_of_a_label=200)
+    baseline = made.baselines[0].model_copy(update={"macro_f1": interval(0.7), "beaten": True})
+    runs = [report.Repeat(seed=n, val_loss=1.0, accuracy=f, macro_f1=f) for n, f in enumerate(scores)]
+    codes = [warning.code for warning in report_warnings(made.test, [baseline], summarise(runs))]
+    assert ("seeds_differ" in codes) == warned

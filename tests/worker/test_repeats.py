@@ -1,0 +1,69 @@
+"""One job under several seeds: the first is published, the others say how much is luck."""
+
+import pytest
+
+from parts.runs import (
+    Killed,
+    Listener,
+    assert_equal_bit_for_bit,
+    make_order,
+    read_report,
+    run_to_the_end,
+    store_toy_dataset,
+)
+from service.jobs.report import Repeat
+from service.settings import Settings
+from service.store.database import Database
+from worker.evaluation.repeats import summarise
+from worker.run import run
+
+
+@pytest.mark.parametrize("task", ["choosing", "deciding"])
+def test_each_seed_gives_what_a_job_with_that_seed_gives_and_the_first_is_published(
+    settings: Settings, sqlite: Database, task: str
+) -> None:
+    dataset = store_toy_dataset(settings, sqlite, task)  # type: ignore[arg-type]
+    listener, folder = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_1", seed=5, repeats=3))
+    report = read_report(settings, listener)
+    assert report.repeats is not None
+    assert [repeat.seed for repeat in report.repeats.runs] == [5, 6, 7]
+    for repeat in report.repeats.runs:
+        alone, own = run_to_the_end(
+            make_order(settings, dataset, "roberta-base", f"alone_{repeat.seed}", seed=repeat.seed)
+        )
+        other = read_report(settings, alone)
+        assert other.repeats is None
+        assert repeat.val_loss == other.validation.best["val_loss"]
+        assert (repeat.macro_f1, repeat.accuracy) == (other.test.macro_f1, other.test.accuracy)
+        if repeat.seed == 5:
+            assert_equal_bit_for_bit(folder, own)
+    steps = [told["step"] for told in listener.all("progress")]
+    assert steps == sorted(steps)
+    assert listener.all("progress")[-1]["epoch"] == listener.all("progress")[-1]["num_epochs"] == 9
+    assert steps[-1] == listener.all("progress")[-1]["total_steps"] == 45
+    assert [epoch["epoch"] for epoch in listener.all("epoch")] == [1, 2, 3]  # of the published one alone
+
+
+def test_an_attempt_after_a_crash_goes_on_where_the_one_before_was(settings: Settings, sqlite: Database) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    undisturbed, one = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_1", repeats=3))
+    order = make_order(settings, dataset, "roberta-base", "job_2", repeats=3)
+
+    def die_in_the_third_run(kind: str, content: dict[str, object]) -> None:
+        if kind == "note" and str(content["message"]).startswith("seed 2, epoch 2"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(order, Listener(die_in_the_third_run))
+    resumed, other = run_to_the_end(order.model_copy(update={"attempt": 2}))
+    notes = [note["message"] for note in resumed.all("note")]
+    assert notes[0].startswith("seed 1: macro-F1")  # measured already
+    assert notes[1].startswith("resumed after step 5 of 15")
+    assert read_report(settings, resumed).repeats == read_report(settings, undisturbed).repeats
+    assert_equal_bit_for_bit(one, other)
+
+
+def test_mean_and_standard_deviation_are_those_of_a_sample() -> None:
+    found = summarise([Repeat(seed=n, val_loss=1, accuracy=a, macro_f1=f) for n, (a, f) in enumerate([(1, 2), (3, 6)])])
+    assert [found.accuracy_mean, found.accuracy_sd] == pytest.approx([2, 2**0.5])
+    assert [found.macro_f1_mean, found.macro_f1_sd] == pytest.approx([4, 8**0.5])

@@ -1,0 +1,33 @@
+"""What training hands over to those who measure and publish."""
+
+from dataclasses import dataclass
+
+from service.datasets.dataset import SPLITS, Dataset
+from service.inference.encoding import TextEncoder
+from service.inference.predictions import Encoding
+from service.jobs.report import Validation
+from service.models.base_models import BaseCheckpoint
+from worker.evaluation.metrics import Binary, to_matrix
+from worker.training.model import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The best weights with the whole vocabulary, and how they were found. By split: `rows` are the texts as the model
+    reads them, `truth` their labels, shape (rows, labels)."""
+
+    network: Network
+    encoder: TextEncoder
+    base: BaseCheckpoint
+    dataset: Dataset
+    rows: dict[str, list[Encoding]]
+    truth: dict[str, Binary]
+    validation: Validation
+
+
+def encode_all(encoder: TextEncoder, dataset: Dataset) -> dict[str, list[Encoding]]:
+    return {name: encoder.encode([row.text for row in dataset.splits[name]]) for name in SPLITS}
+
+
+def truth_of_all(dataset: Dataset, labels: list[str]) -> dict[str, Binary]:
+    return {name: to_matrix([row.labels for row in dataset.splits[name]], labels) for name in SPLITS}

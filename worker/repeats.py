@@ -1,0 +1,70 @@
+"""The same run under other seeds, measured and thrown away: how much of a figure is luck.
+
+Dodge et al. 2020, "Fine-Tuning Pretrained Language Models: Weight Initializations, Data Orders, and Early Stopping".
+"""
+
+import numpy as np
+import torch
+
+from service.inference.classifier import Classifier
+from service.inference.engines import make_engine
+from service.inference.predictions import read_predictions
+from service.jobs.report import Repeat
+from service.store.artifacts import ArtifactStore
+from worker.calibrate import calibrate
+from worker.channel import Order
+from worker.evaluation.calibration import activate
+from worker.evaluation.metrics import macro_f1, right_rows, to_matrix
+from worker.finished import Finished
+from worker.training.checkpoint import REPEATS
+
+RESULT = "result.json"
+
+
+def other_seeds(order: Order) -> list[Order]:
+    """The orders of the runs that are only measured."""
+    asked = order.hyperparameters
+    return [
+        order.model_copy(update={"hyperparameters": asked.model_copy(update={"seed": (asked.seed + number) % 2**32})})
+        for number in range(1, asked.repeats)
+    ]
+
+
+class KeptRepeats:
+    """What was measured of a job's other seeds, kept until the job ends: another attempt goes on from there."""
+
+    def __init__(self, artifacts: ArtifactStore, job_id: str) -> None:
+        self._artifacts, self._folder = artifacts, f"{job_id}/{REPEATS}"
+
+    def folder(self, seed: int) -> str:
+        """Where that run keeps its checkpoints."""
+        return f"{self._folder}/{seed}"
+
+    def get(self, seed: int) -> Repeat | None:
+        name = f"{self.folder(seed)}-measured"
+        if not self._artifacts.path("checkpoints", name).exists():
+            return None
+        folder = self._artifacts.open("checkpoints", name)
+        return Repeat.model_validate_json((folder / RESULT).read_text(encoding="utf-8"))
+
+    def add(self, repeat: Repeat) -> None:
+        with self._artifacts.writing("checkpoints", f"{self.folder(repeat.seed)}-measured") as folder:
+            (folder / RESULT).write_text(repeat.model_dump_json(), encoding="utf-8")
+        self._artifacts.remove("checkpoints", self.folder(repeat.seed))  # they have served
+
+
+def measure_repeat(finished: Finished, order: Order, device: torch.device) -> Repeat:
+    """The test split as the published model is measured: calibrated, and by the same engine."""
+    model, rows = finished.network.model, finished.rows["test"]
+    card, _ = calibrate(finished, order, device)
+    engine = make_engine(model.to(device).eval(), device, order.settings.engine, order.settings.threads)
+    classifier = Classifier(model, finished.encoder, card, device, engine)
+    scores = activate(classifier.logits(rows, order.settings.max_batch_tokens), order.task)
+    predictions = read_predictions(scores.astype(np.float32), rows, card)
+    predicted = to_matrix([prediction.labels for prediction in predictions], order.labels)
+    return Repeat(
+        seed=order.hyperparameters.seed,
+        val_loss=finished.validation.best["val_loss"],
+        accuracy=float(right_rows(finished.truth["test"], predicted).mean()),
+        macro_f1=macro_f1(finished.truth["test"], predicted),
+    )
