@@ -7,7 +7,7 @@ import pytest
 
 from faults.invariants import check
 from parts.deployment import Deployment
-from parts.finished_models import LABELS, write_model
+from parts.finished_models import LABELS, publish, write_model
 from parts.postgres import drop_database, fresh_database
 from service.models.finished import ModelCard
 from service.store.artifacts import ArtifactStore
@@ -50,6 +50,22 @@ def postgres_url(postgres: str) -> Iterator[str]:
     url = fresh_database(postgres)
     yield url
     drop_database(url)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One service, and a model that it serves, on each kind of database: for all tests of a module that only ask."""
+    url = fresh_database(request.getfixturevalue("postgres")) if request.param == "postgresql" else None
+    deployment = Deployment(tmp_path_factory.mktemp("served"), url)
+    try:
+        deployment.start_api()
+        deployment.wait_for_api()
+        publish(deployment.database, deployment.artifacts)
+        yield deployment
+    finally:
+        deployment.stop()
+        if url:
+            drop_database(url)
 
 
 @pytest.fixture
