@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from service.api.observe import METHODS
@@ -47,6 +48,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClassiglotError, _known)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
+    app.add_exception_handler(ClientDisconnect, _left)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, _unknown)
 
 
@@ -132,6 +134,11 @@ def _methods_here(request: Request) -> str:
         method: [route.matches(scope | {"method": method})[0] for route in request.app.routes] for method in METHODS
     }
     return ", ".join(method for method in METHODS if Match.FULL in matches[method])
+
+
+async def _left(request: Request, _: ClientDisconnect) -> JSONResponse:
+    """Before its body's end: nobody reads this answer, and nothing has broken."""
+    return await _http(request, HTTPException(400))
 
 
 async def _unknown(request: Request, error: Exception) -> JSONResponse:

@@ -64,7 +64,7 @@ def send(served: Deployment, route: Route, body: bytes) -> httpx.Response:
 
 def must_be_refused(response: httpx.Response, what: object) -> None:
     assert response.status_code in REFUSED, (what, response.status_code, response.text[:300])
-    check_form(response)  # type: ignore[arg-type]  # of httpx here, of httpx2 in process
+    check_form(response)
     assert MARK not in response.text, what
     assert len(response.content) < 50_000, what
 

@@ -11,11 +11,14 @@ from service.datasets.complaints import Complaints
 from service.datasets.formats import RawRow, RawSplit, read_columns, read_file
 from service.datasets.json_text import parse_json
 from service.errors import Detail, Unreadable, UnsupportedMedia
+from service.settings import read_settings
+
+SETTINGS = read_settings()
 
 
 def read(filename: str, data: bytes | str) -> tuple[RawSplit, list[Detail]]:
     complaints = Complaints()
-    split = read_file(filename, data.encode() if isinstance(data, str) else data, "train", complaints)
+    split = read_file(filename, data.encode() if isinstance(data, str) else data, "train", complaints, SETTINGS)
     return split, complaints.details
 
 
@@ -82,7 +85,7 @@ def test_another_extension_is_refused_with_those_that_are_read(filename: str) ->
 
 
 def test_column_names_are_read_in_any_case_and_extra_columns_are_kept() -> None:
-    split = read_columns({"TEXT": ["x"], "label": [["a"]], "Source": [7]}, "train", Complaints())
+    split = read_columns({"TEXT": ["x"], "label": [["a"]], "Source": [7]}, "train", Complaints(), SETTINGS)
     assert split == RawSplit([RawRow("x", ["a"], {"Source": 7})])
 
 
@@ -104,7 +107,7 @@ def test_column_names_are_read_in_any_case_and_extra_columns_are_kept() -> None:
 )
 def test_what_is_not_columns_is_told_so(value: object, field: str | None, words: str) -> None:
     complaints = Complaints()
-    assert read_columns(value, "val", complaints).rows == []
+    assert read_columns(value, "val", complaints, SETTINGS).rows == []
     detail = complaints.details[0]
     assert (detail.split, detail.field) == ("val", field)
     assert words in detail.message
@@ -216,7 +219,7 @@ def test_ragged_rows_are_named() -> None:
 
 def test_only_the_first_hundred_complaints_are_kept() -> None:
     complaints = Complaints()
-    read_file("t.jsonl", b"[]\n" * 1000, "train", complaints)
+    read_file("t.jsonl", b"[]\n" * 1000, "train", complaints, SETTINGS)
     assert (complaints.count, len(complaints.details)) == (1000, 100)
 
 
