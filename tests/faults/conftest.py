@@ -53,10 +53,20 @@ def postgres_url(postgres: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def each_database(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """None for SQLite, and an empty database of the session's server."""
+    if request.param == "sqlite":
+        yield None
+        return
+    url = fresh_database(request.getfixturevalue("postgres"))
+    yield url
+    drop_database(url)
+
+
+@pytest.fixture(scope="module")
+def served(each_database: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """One service, and a model that it serves, on each kind of database: for all tests of a module that only ask."""
-    url = fresh_database(request.getfixturevalue("postgres")) if request.param == "postgresql" else None
-    deployment = Deployment(tmp_path_factory.mktemp("served"), url)
+    deployment = Deployment(tmp_path_factory.mktemp("served"), each_database)
     try:
         deployment.start_api()
         deployment.wait_for_api()
@@ -64,8 +74,6 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield deployment
     finally:
         deployment.stop()
-        if url:
-            drop_database(url)
 
 
 @pytest.fixture
