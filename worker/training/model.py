@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from service.errors import BaseModelUnavailable
 from service.inference.architectures import load_encoder
-from service.inference.encoding import TextEncoder
+from service.inference.encoding import TextEncoder, check_fits
 from service.inference.network import TextClassifier
 from service.jobs.spec import ResolvedHyperparameters
 from service.models.base_models import BaseCheckpoint
@@ -32,14 +32,23 @@ def load_network(base: BaseCheckpoint, num_labels: int) -> Network:
 
     Without dropout of attention: drawing its masks took a fifth of a step on a processor, and the layers have theirs.
     """
+    tokenizer = _load_tokenizer(base)
+    try:
+        encoder = load_encoder(base.folder, base.model_type, attention_probs_dropout_prob=0.0)
+        check_fits(tokenizer.backend_tokenizer, encoder.config.vocab_size)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise BaseModelUnavailable(f"the checkpoint of {base.name} cannot be loaded: {error}") from error
+    return Network(TextClassifier(encoder, num_labels), tokenizer)
+
+
+def _load_tokenizer(base: BaseCheckpoint) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
-        encoder = load_encoder(base.folder, base.model_type, attention_probs_dropout_prob=0.0)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise BaseModelUnavailable(f"the checkpoint of {base.name} cannot be loaded: {error}") from error
+    except Exception as error:  # what `tokenizers` raises has no narrower type
+        raise BaseModelUnavailable(f"the tokenizer of {base.name} cannot be loaded: {error}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise BaseModelUnavailable(f"the checkpoint of {base.name} has no fast tokenizer; add its tokenizer.json")
-    return Network(TextClassifier(encoder, num_labels), tokenizer)
+    return tokenizer
 
 
 def make_optimizer(model: nn.Module, hyperparameters: ResolvedHyperparameters) -> SAM:
