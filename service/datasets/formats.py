@@ -42,13 +42,13 @@ class RawSplit:
 
 
 def read_file(filename: str, data: bytes, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
-    """Reads one uploaded file by its extension, and no more than one row over the limit: it may be all rows.
+    """Reads one uploaded file by its extension; of lines, no more than one row over the limit: there may be no end.
 
     Raises: UnsupportedMedia, Unreadable.
     """
     extension = filename[filename.rfind(".") :].lower() if "." in filename else ""
     if extension == ".json":
-        return read_columns(parse_json(data, f"the file for {split}"), split, complaints, settings)
+        return read_columns(parse_json(data, f"the file for {split}"), split, complaints)
     if extension == ".jsonl":
         return read_jsonl(data, split, complaints, settings)
     if extension in (".csv", ".tsv"):
@@ -56,7 +56,7 @@ def read_file(filename: str, data: bytes, split: str, complaints: Complaints, se
     raise UnsupportedMedia(f"the file for {split} must end in one of {', '.join(EXTENSIONS)}")
 
 
-def read_columns(value: object, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
+def read_columns(value: object, split: str, complaints: Complaints) -> RawSplit:
     """The tutorial's form: an object of lists of one length."""
     if not isinstance(value, dict):
         complaints.add('must be an object {"Text": […], "Labels": […]}', split=split)
@@ -75,8 +75,7 @@ def read_columns(value: object, split: str, complaints: Complaints, settings: Se
         return RawSplit([])
     others = [name for name in value if name not in names]
     rows = zip(value[text_name], value[label_name], *(value[name] for name in others), strict=True)
-    taken = islice(rows, settings.max_rows + 1)
-    return RawSplit([RawRow(text, labels, dict(zip(others, rest, strict=True))) for text, labels, *rest in taken])
+    return RawSplit([RawRow(text, labels, dict(zip(others, rest, strict=True))) for text, labels, *rest in rows])
 
 
 def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settings) -> RawSplit:

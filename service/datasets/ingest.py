@@ -153,7 +153,7 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
 def _read(name: str, sent: Upload | object, complaints: Complaints, settings: Settings) -> RawSplit:
     if isinstance(sent, Upload):
         return read_file(sent.filename, sent.data, name, complaints, settings)
-    return read_columns(sent, name, complaints, settings)
+    return read_columns(sent, name, complaints)
 
 
 def _cut_missing(splits: dict[str, list[Example]], cut: Cut, complaints: Complaints) -> dict[str, list[Example]]:

@@ -85,7 +85,7 @@ def test_another_extension_is_refused_with_those_that_are_read(filename: str) ->
 
 
 def test_column_names_are_read_in_any_case_and_extra_columns_are_kept() -> None:
-    split = read_columns({"TEXT": ["x"], "label": [["a"]], "Source": [7]}, "train", Complaints(), SETTINGS)
+    split = read_columns({"TEXT": ["x"], "label": [["a"]], "Source": [7]}, "train", Complaints())
     assert split == RawSplit([RawRow("x", ["a"], {"Source": 7})])
 
 
@@ -107,7 +107,7 @@ def test_column_names_are_read_in_any_case_and_extra_columns_are_kept() -> None:
 )
 def test_what_is_not_columns_is_told_so(value: object, field: str | None, words: str) -> None:
     complaints = Complaints()
-    assert read_columns(value, "val", complaints, SETTINGS).rows == []
+    assert read_columns(value, "val", complaints).rows == []
     detail = complaints.details[0]
     assert (detail.split, detail.field) == ("val", field)
     assert words in detail.message
