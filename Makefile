@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test install lint clean
+.PHONY: demo test install lint audit clean
 
 demo: .venv/demo.stamp
 	$(BIN)/classiglot demo --data-dir demo-data
@@ -14,6 +14,13 @@ lint: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Known vulnerabilities of what constraints.txt pins; needs internet. Without --strict a package that the service
+# does not know would count as sound.
+audit:
+	test -x .venv/audit/bin/pip-audit || $(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 install: .venv/demo.stamp
 

@@ -16,7 +16,7 @@ from service.api.problems import responses
 from service.datasets.dataset import SPLITS
 from service.datasets.ingest import Cut, Submission, Upload, dataset_not_found, delete_dataset, store_dataset
 from service.datasets.json_text import parse_json
-from service.errors import Detail, Unacceptable, UnsupportedMedia
+from service.errors import Detail, Unacceptable, Unreadable, UnsupportedMedia
 from service.store import datasets as dataset_rows
 from service.store.records import DatasetRecord, Task
 
@@ -148,8 +148,11 @@ async def create_dataset(
     The same `Idempotency-Key` with the same upload gives the same data set."""
     kind = content_type(request.scope)
     if kind == "multipart/form-data":
-        async with request.form(max_files=3, max_fields=10) as form:
-            submission = await _from_form(form)
+        try:
+            async with request.form(max_files=3, max_fields=10) as form:
+                submission = await _from_form(form)
+        except UnicodeError:  # a charset that Python knows, and in which this is nothing
+            raise Unreadable("the form could not be read; send it in UTF-8, without a charset") from None
     elif kind == "application/json":
         submission = await run_in_threadpool(_from_json, await request.body())
     else:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, In
-from service.api.fields import Id, PageOf, rfc3339
+from service.api.fields import Id, NeverNull, PageOf, rfc3339
 from service.api.guard import REFUSALS, Reader, still_admitted
 from service.api.jobs import find_job
 from service.api.problems import responses
@@ -22,8 +22,8 @@ router = APIRouter(tags=["jobs"], responses=REFUSALS)
 POLL_SECONDS = 0.5
 PING_SECONDS = 15.0
 DIGITS = r"^[0-9]{1,15}$"
-Number = Annotated[str | None, Query(pattern=DIGITS, description="the id of the last event seen")]
-LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", pattern=DIGITS)]
+Number = Annotated[str | None, Query(pattern=DIGITS, description="the id of the last event seen"), NeverNull()]
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", pattern=DIGITS), NeverNull()]
 
 
 class EventView(BaseModel):

@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Header, Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from service.datasets.checks import why_unsafe
 
@@ -18,24 +20,41 @@ def _safe(text: str) -> str:
 
 
 SafeText = Annotated[str, AfterValidator(_safe)]
+# The constraints come first: after a function they would be checked, but be missing from the OpenAPI document.
 Name = Annotated[
-    SafeText,
+    str,
     StringConstraints(pattern=r"^[\p{L}\p{N}][\p{L}\p{M}\p{N}_. -]*$", max_length=100),
+    AfterValidator(_safe),
     Field(description="letters, digits, spaces, and `_ . -`; starts with a letter or a digit"),
 ]
 Language = Annotated[
-    SafeText,
+    str,
     StringConstraints(pattern=r"^[\p{L}][\p{L}\p{M} _-]*$", max_length=50),
+    AfterValidator(_safe),
     Field(description="`english`, `german`, `french`, or any other; two-letter codes work too"),
 ]
 Id = Annotated[str, Path(max_length=60, pattern=r"^[a-z0-9_]+$")]
 Limit = Annotated[int, Query(ge=1, le=100)]
-After = Annotated[
-    str | None, Query(max_length=60, pattern=r"^[a-z0-9_]+$", description="the last id of the page before")
-]
 
+
+class NeverNull:
+    """Marks an optional part of a query or header: it may be missing, but null cannot be sent, so the OpenAPI
+    document must not offer it."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        options: list[JsonSchemaValue] = handler(schema)["anyOf"]
+        return options[0]
+
+
+After = Annotated[
+    str | None,
+    Query(max_length=60, pattern=r"^[a-z0-9_]+$", description="the last id of the page before"),
+    NeverNull(),
+]
 IdempotencyKey = Annotated[
-    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")
+    str | None,
+    Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$"),
+    NeverNull(),
 ]
 
 

@@ -18,7 +18,7 @@ SECONDS = Histogram("classiglot_request_seconds", "Time to the end of the answer
 PREDICTED_TEXTS = Counter("classiglot_predicted_texts", "Texts that were answered", registry=REGISTRY)
 MARKS = "classiglot.marks"  # in a scope: what the guard leaves for the way out
 RATE_HEADERS = "rate headers"
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -60,7 +60,7 @@ def _request_id(scope: Scope) -> str:
 
 def _note(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "none")  # the pattern, so that ids do not become series
-    method = scope["method"] if scope["method"] in _METHODS else "other"  # nor words that a client made up
+    method = scope["method"] if scope["method"] in METHODS else "other"  # nor words that a client made up
     REQUESTS.labels(method, route, str(status)).inc()
     SECONDS.labels(route).observe(seconds)
     level = log.debug if route.startswith("/health") or route == "/metrics" else log.info

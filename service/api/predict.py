@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, In
@@ -18,12 +18,14 @@ from service.errors import Detail, TooLarge, Unacceptable
 from service.inference.predictions import Prediction, read_predictions
 
 router = APIRouter(tags=["predict"], route_class=JsonRoute, responses=REFUSALS)
+# Only the schema says that it is not blank: `_check_texts` tells which rows are.
+Text = Annotated[SafeText, WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"\S"})]
 
 
 class PredictBody(Body):
     """`threshold` is for deciding; choosing has none. `top_k` bounds `scores`, not `labels`."""
 
-    texts: list[SafeText] = Field(min_length=1)
+    texts: list[Text] = Field(min_length=1)
     model: SafeText | None = Field(default=None, max_length=100, description="a name or an id")
     top_k: int | None = Field(default=None, ge=1)
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None

@@ -8,7 +8,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
+from service.api.observe import METHODS
 from service.datasets.complaints import shorten
 from service.errors import ClassiglotError, Detail, Overloaded, Unavailable
 from service.logs import get_logger
@@ -45,6 +48,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClassiglotError, _known)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
+    app.add_exception_handler(ClientDisconnect, _left)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, _unknown)
 
 
@@ -100,19 +104,41 @@ def _message(fault: Mapping[str, Any]) -> str:
     return str(fault["msg"]).removeprefix("Value error, ")
 
 
-_CODES = {404: "route_not_found", 405: "method_not_allowed", 413: "too_large", 400: "body_unreadable"}
+_CODES = {
+    400: "body_unreadable",
+    404: "route_not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "media_type_unsupported",
+}
 _MESSAGES = {
     400: "the body could not be read; check that it is complete and in UTF-8",
     404: "there is no such route; GET /docs lists them",
     405: "this route does not know this method; GET /docs lists those it knows",
     413: "the body is larger than this route takes; GET /info lists the limits",
+    415: "send the body as it is: without Content-Encoding, and not compressed",
 }
 
 
-async def _http(_: Request, error: HTTPException) -> JSONResponse:
+async def _http(request: Request, error: HTTPException) -> JSONResponse:
     status = error.status_code
     message = _MESSAGES.get(status, str(error.detail))
-    return problem(status, _CODES.get(status, f"http_{status}"), message, headers=error.headers)
+    headers = {"Allow": _methods_here(request)} if status == 405 else error.headers
+    return problem(status, _CODES.get(status, f"http_{status}"), message, headers=headers)
+
+
+def _methods_here(request: Request) -> str:
+    """Of every route with this path. The router itself names those of the first that it meets."""
+    scope = {name: request.scope[name] for name in ("type", "path", "root_path", "headers")}
+    matches = {
+        method: [route.matches(scope | {"method": method})[0] for route in request.app.routes] for method in METHODS
+    }
+    return ", ".join(method for method in METHODS if Match.FULL in matches[method])
+
+
+async def _left(request: Request, _: ClientDisconnect) -> JSONResponse:
+    """Before its body's end: nobody reads this answer, and nothing has broken."""
+    return await _http(request, HTTPException(400))
 
 
 async def _unknown(request: Request, error: Exception) -> JSONResponse:

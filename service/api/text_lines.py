@@ -7,6 +7,7 @@ from typing import IO
 
 from service.datasets.checks import why_unsafe
 from service.datasets.json_text import parse_json
+from service.datasets.lines import TableLines, bounded_lines, row_bytes
 from service.errors import ClassiglotError, Unreadable
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -39,22 +40,11 @@ def why_no_text(text: str, longest: int) -> Fault | None:
 
 def _of_ndjson(file: IO[bytes], longest: int) -> Iterator[str | Fault]:
     """Empty lines are passed over."""
-    for line in _lines(file, 8 * longest):  # an escaped byte takes up to six
-        if isinstance(line, Fault):
-            yield line
+    for line in bounded_lines(file, row_bytes(longest)):
+        if line is None:
+            yield Fault(f"is longer than {row_bytes(longest)} bytes")
         elif line.strip():
             yield _text_of_line(line)
-
-
-def _lines(file: IO[bytes], longest: int) -> Iterator[bytes | Fault]:
-    """Lines of at most `longest` bytes; a longer one is never in memory as a whole."""
-    while line := file.readline(longest):
-        if len(line) < longest or line.endswith(b"\n"):
-            yield line
-            continue
-        while (rest := file.readline(longest)) and not rest.endswith(b"\n"):
-            pass
-        yield Fault(f"is longer than {longest} bytes")
 
 
 def _text_of_line(line: bytes) -> str | Fault:
@@ -68,7 +58,7 @@ def _text_of_line(line: bytes) -> str | Fault:
 
 def _of_csv(file: IO[bytes], longest: int) -> Iterator[str | Fault]:
     """RFC 4180 with a header that names `text`."""
-    lines = _DecodedLines(file, 8 * longest)
+    lines = TableLines(file, row_bytes(longest))
     rows = csv.reader(lines, strict=True)
     try:
         header = [name.strip().casefold() for name in next(rows, [])]
@@ -82,29 +72,6 @@ def _of_csv(file: IO[bytes], longest: int) -> Iterator[str | Fault]:
         yield Fault(f"line {rows.line_num}: {error}; is a quotation mark left open? nothing after it was read")
     except UnicodeDecodeError:
         yield Fault("is not UTF-8, and nothing after it was read; save the file as UTF-8 and send it again")
-
-
-class _DecodedLines:
-    """What a CSV reader reads. One that `read` too much since its last row is refused: it is looking for the
-    end of a quotation, and would take the whole file into memory."""
-
-    def __init__(self, file: IO[bytes], longest: int) -> None:
-        self._lines = _lines(file, longest)
-        self._longest = longest
-        self._encoding = "utf-8-sig"
-        self.read = 0
-
-    def __iter__(self) -> "_DecodedLines":
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.read += len(line)
-        if isinstance(line, Fault) or self.read > self._longest:
-            raise csv.Error("the row is too long")
-        text = line.decode(self._encoding)
-        self._encoding = "utf-8"
-        return text
 
 
 def _cell(cells: list[str], column: int) -> str | Fault:

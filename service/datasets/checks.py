@@ -30,13 +30,13 @@ def infer_task(splits: Mapping[str, RawSplit]) -> Task:
 def to_examples(split: RawSplit, name: str, task: Task, settings: Settings, complaints: Complaints) -> list[Example]:
     """Checked examples; a row with a fault gives a complaint."""
     if len(split.rows) > settings.max_rows:
-        complaints.add(f"has {len(split.rows)} rows; the most here is {settings.max_rows}", split=name)
+        complaints.add(f"has too many rows; the most here is {settings.max_rows}", split=name)
         return []
     examples = []
     for number, row in enumerate(split.rows):
         text = _text(row, name, number, settings.max_text_bytes, complaints)
         labels = _labels(row, split.cells, task, name, number, complaints)
-        extra = _extra(row, name, number, complaints)
+        extra = _extra(row, name, number, settings.max_text_bytes, complaints)
         examples.append(Example(text, labels, extra) if extra else Example(text, labels))
     return examples
 
@@ -58,11 +58,16 @@ def _text(row: RawRow, split: str, number: int, max_bytes: int, complaints: Comp
         message: str | None = "must be a string"
     elif not text.strip():
         message = "is empty; remove the row"
-    elif not (message := why_unsafe(text)) and len(text) > max_bytes // 4 and len(text.encode()) > max_bytes:
-        message = f"is longer than {max_bytes} bytes; cut it"
+    else:
+        message = why_unsafe(text) or _why_long(text, max_bytes)
     if message:
         complaints.add(message, split=split, row=number, field="Text")
     return text if isinstance(text, str) else ""
+
+
+def _why_long(text: str, max_bytes: int) -> str | None:
+    too_long = len(text) > max_bytes // 4 and len(text.encode()) > max_bytes
+    return f"is longer than {max_bytes} bytes; cut it" if too_long else None
 
 
 def _labels(row: RawRow, cells: bool, task: Task, split: str, number: int, complaints: Complaints) -> tuple[str, ...]:
@@ -98,13 +103,15 @@ def _label_fault(label: object) -> str | None:
     return why_unsafe(label)
 
 
-def _extra(row: RawRow, split: str, number: int, complaints: Complaints) -> dict[str, Scalar]:
+def _extra(row: RawRow, split: str, number: int, max_bytes: int, complaints: Complaints) -> dict[str, Scalar]:
     kept: dict[str, Scalar] = {}
     for name, value in row.extra.items():
         if not isinstance(value, Scalar):
             complaints.add("must be a string, a number, true, false or null", split=split, row=number, field=name)
-        elif message := why_unsafe(name) or (why_unsafe(value) if isinstance(value, str) else None):
-            complaints.add(message, split=split, row=number, field=None if why_unsafe(name) else name)
+        elif message := why_unsafe(name):
+            complaints.add(message, split=split, row=number)
+        elif isinstance(value, str) and (message := why_unsafe(value) or _why_long(value, max_bytes)):
+            complaints.add(message, split=split, row=number, field=name)
         else:
             kept[name] = value
     return kept

@@ -10,16 +10,20 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from service.datasets.complaints import Complaints, shorten
 from service.datasets.json_text import parse_json
+from service.datasets.lines import TableLines, bounded_lines, row_bytes
 from service.errors import ClassiglotError, UnsupportedMedia
+from service.settings import Settings
 
 EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv")
 SEPARATOR = "|"
 _LABEL_COLUMNS = ("labels", "label")
-csv.field_size_limit(2**31 - 1)  # the limit on texts is ours, and is checked with a message that names the row
+MAX_COLUMNS, MAX_NAME = 100, 100  # of each table, and characters of a column's name: they are stored with every row
+csv.field_size_limit(2**31 - 1)  # the limits are ours, and are checked with a message that names the row
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +41,18 @@ class RawSplit:
     cells: bool = False
 
 
-def read_file(filename: str, data: bytes, split: str, complaints: Complaints) -> RawSplit:
-    """Reads one uploaded file by its extension. Raises: UnsupportedMedia, Unreadable."""
+def read_file(filename: str, data: bytes, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
+    """Reads one uploaded file by its extension; of lines, no more than one row over the limit: there may be no end.
+
+    Raises: UnsupportedMedia, Unreadable.
+    """
     extension = filename[filename.rfind(".") :].lower() if "." in filename else ""
     if extension == ".json":
         return read_columns(parse_json(data, f"the file for {split}"), split, complaints)
     if extension == ".jsonl":
-        return read_jsonl(data, split, complaints)
+        return read_jsonl(data, split, complaints, settings)
     if extension in (".csv", ".tsv"):
-        return read_table(data, "," if extension == ".csv" else "\t", split, complaints)
+        return read_table(data, "," if extension == ".csv" else "\t", split, complaints, settings)
     raise UnsupportedMedia(f"the file for {split} must end in one of {', '.join(EXTENSIONS)}")
 
 
@@ -71,17 +78,22 @@ def read_columns(value: object, split: str, complaints: Complaints) -> RawSplit:
     return RawSplit([RawRow(text, labels, dict(zip(others, rest, strict=True))) for text, labels, *rest in rows])
 
 
-def read_jsonl(data: bytes, split: str, complaints: Complaints) -> RawSplit:
+def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
     """One object a line; empty lines are passed over."""
+    longest = row_bytes(settings.max_text_bytes)
+    lines = (
+        (n, line) for n, line in enumerate(bounded_lines(io.BytesIO(data), longest), 1) if line is None or line.strip()
+    )
     rows: list[RawRow] = []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = _row_of_object(parse_json(line, f"line {number}"), number, split, len(rows), complaints)
-        except ClassiglotError as error:
-            complaints.add(error.message, split=split, row=len(rows))
-            row = RawRow(None, None, {})
+    for number, line in islice(lines, settings.max_rows + 1):
+        row = RawRow(None, None, {})
+        if line is None:
+            complaints.add(f"line {number} is longer than {longest} bytes; cut its text", split=split, row=len(rows))
+        else:
+            try:
+                row = _row_of_object(parse_json(line, f"line {number}"), number, split, len(rows), complaints)
+            except ClassiglotError as error:
+                complaints.add(error.message, split=split, row=len(rows))
         rows.append(row)
     return RawSplit(rows)
 
@@ -94,30 +106,37 @@ def _row_of_object(value: object, line: int, split: str, row: int, complaints: C
     return RawRow(None, None, {})
 
 
-def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints) -> RawSplit:
+def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
     """CSV (RFC 4180) or TSV with a header line."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        complaints.add(f"is not UTF-8 (byte {error.start}); save it as UTF-8 and send it again", split=split)
-        return RawSplit([])
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = TableLines(io.BytesIO(data), row_bytes(settings.max_text_bytes))
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     rows: list[RawRow] = []
     try:
         header = [name.strip() for name in next(reader, [])]
         names = _find_columns(header, split, complaints)
         if names is not None:
-            rows.extend(_rows_of_cells(reader, header, names, split, complaints))
+            made = _rows_of_cells(reader, lines, header, names, split, complaints)
+            rows.extend(islice(made, settings.max_rows + 1))
     except csv.Error as error:
-        complaints.add(f"line {reader.line_num}: {error}; is a quotation mark left open?", split=split, row=len(rows))
+        hint = "is a quotation mark left open? does a line end in a carriage return alone?"
+        complaints.add(f"line {reader.line_num}: {error}; {hint}", split=split, row=len(rows))
+    except UnicodeDecodeError:
+        message = f"is not UTF-8 (line {reader.line_num + 1}); save it as UTF-8 and send it again"
+        complaints.add(message, split=split, row=len(rows) if reader.line_num else None)
     return RawSplit(rows, cells=True)
 
 
 def _rows_of_cells(
-    reader: Iterator[list[str]], header: list[str], names: tuple[str, str], split: str, complaints: Complaints
+    reader: Iterator[list[str]],
+    lines: TableLines,
+    header: list[str],
+    names: tuple[str, str],
+    split: str,
+    complaints: Complaints,
 ) -> Iterator[RawRow]:
     row = 0
     for cells in reader:
+        lines.read = 0
         if not cells:
             continue  # an empty line
         if len(cells) != len(header):
@@ -148,4 +167,10 @@ def _find_columns(
         complaints.add("needs exactly one column `Labels` (or `label`)", split=split, row=row, field="Labels")
     if len(set(lower)) != len(lower):
         complaints.add("names a column twice", split=split, row=row)
+    if len(header) > MAX_COLUMNS:
+        complaints.add(f"has {len(header)} columns; the most is {MAX_COLUMNS}", split=split, row=row)
+    for name in header:
+        if len(name) > MAX_NAME:
+            message = f"is the name of a column, and longer than {MAX_NAME} characters; is the header missing?"
+            complaints.add(message, split=split, row=row, field=name)
     return (texts[0], labels[0]) if complaints.count == before else None

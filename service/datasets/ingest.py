@@ -132,7 +132,7 @@ def dataset_not_found() -> NotFound:
 def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     """From what was sent to a checked data set with all three splits. Raises: DatasetInvalid, Unreadable."""
     complaints = Complaints()
-    raw = {name: _read(name, sent, complaints) for name, sent in submission.splits.items()}
+    raw = {name: _read(name, sent, complaints, settings) for name, sent in submission.splits.items()}
     complaints.raise_if_any()
     task = submission.task or infer_task(raw)
     splits = {name: to_examples(split, name, task, settings, complaints) for name, split in raw.items()}
@@ -150,9 +150,9 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     return Dataset(task, labels, _cut_missing(splits, submission.cut, complaints))
 
 
-def _read(name: str, sent: Upload | object, complaints: Complaints) -> RawSplit:
+def _read(name: str, sent: Upload | object, complaints: Complaints, settings: Settings) -> RawSplit:
     if isinstance(sent, Upload):
-        return read_file(sent.filename, sent.data, name, complaints)
+        return read_file(sent.filename, sent.data, name, complaints, settings)
     return read_columns(sent, name, complaints)
 
 

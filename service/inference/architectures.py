@@ -20,6 +20,8 @@ from transformers import (
     XLMRobertaModel,
 )
 
+from service.models.checkpoints import read_config
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
@@ -50,10 +52,11 @@ def load_encoder(folder: Path, model_type: str, **config: Any) -> PreTrainedMode
 
     Args:
         config: overrides entries of the folder's config.json.
-    Raises: ValueError when weights are missing: transformers would draw them at random.
+    Raises: ValueError when the folder is not what it should be, or weights are missing: transformers would draw them
+    at random.
     """
     kind: Any = ARCHITECTURES[model_type].encoder
-    own_config = kind.config_class.from_pretrained(folder, local_files_only=True, **config)
+    own_config = kind.config_class(**(read_config(folder) | config))
     model, loading = kind.from_pretrained(
         folder,
         config=own_config,

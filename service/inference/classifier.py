@@ -4,24 +4,23 @@ A fast forward pass rounds to bfloat16, which moves a logit by 0.005 on average 
 answer, but a text between two labels could fall to the other side. So such texts are computed again in float32.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from service.errors import ArtifactCorrupt
 from service.inference.device import autocast
-from service.inference.encoding import TextEncoder
+from service.inference.encoding import TextEncoder, read_tokenizer
 from service.inference.engines import EngineName, FeatureEngine, make_engine
 from service.inference.network import TextClassifier
 from service.inference.planning import plan_batches
 from service.inference.predictions import Encoding, Scores
 from service.inference.published import load_published
+from service.models.checkpoints import max_length, read_config
 from service.models.finished import ModelCard, read_card
 from service.store.records import Task
 
@@ -53,10 +52,13 @@ class Classifier:
         """Reads a published model (or one staged to be published). Raises: ArtifactCorrupt."""
         card = read_card(folder)
         try:
-            model = load_published(folder, read_model_type(folder), len(card.labels))
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            config = read_config(folder)
+            if card.max_length > max_length(config):
+                raise ValueError(f"the card says {card.max_length} tokens, the network reads {max_length(config)}")
+            model = load_published(folder, config["model_type"], len(card.labels))
+            tokenizer = read_tokenizer(folder / "tokenizer.json", config["vocab_size"])
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise ArtifactCorrupt(f"{folder.name} cannot be loaded: {error}") from error
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         encoder = TextEncoder(tokenizer, card.max_length, model.config.pad_token_id)
         model.to(device).eval()
         return cls(model, encoder, card, device, make_engine(model, device, engine, threads))
@@ -135,7 +137,3 @@ def near_a_decision(logits: Tensor, card: ModelCard) -> Tensor:
         return ((logits - torch.logit(thresholds, eps=1e-6)).abs() < NEAR).any(dim=-1)
     first_two = logits.topk(2, dim=-1).values
     return (first_two[:, 0] - first_two[:, 1]) < NEAR
-
-
-def read_model_type(folder: Path) -> str:
-    return str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"])

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from tokenizers import Encoding as HubEncoding
@@ -9,6 +10,23 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from service.inference.predictions import Encoding
+
+
+def read_tokenizer(path: Path, vocab_size: int) -> Tokenizer:
+    """Raises: ValueError when the file is no tokenizer, or one with ids that the model has no embedding for."""
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library has no narrower one
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+    check_fits(tokenizer, vocab_size)
+    return tokenizer
+
+
+def check_fits(tokenizer: Tokenizer, vocab_size: int) -> None:
+    """Raises: ValueError where an id would be beyond the embeddings, which fails in the middle of a batch."""
+    largest = max(tokenizer.get_vocab().values(), default=0)
+    if largest >= vocab_size:
+        raise ValueError(f"its tokenizer gives ids up to {largest}, its model has embeddings for {vocab_size}")
 
 
 class TextEncoder:

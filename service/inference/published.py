@@ -6,7 +6,6 @@ state: its layer norm at `<s>` then gives our features. The head's tanh is used 
 the folder elsewhere gets our probabilities to within rounding (tests: 1e-5); here the layer is left out again.
 """
 
-import json
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from transformers import PreTrainedModel
 
 from service.inference.architectures import ARCHITECTURES, load_encoder
 from service.inference.network import START_SHARE, TextClassifier
+from service.models.checkpoints import read_config
 from service.store.records import Task
 
 LINEAR = 2.0**-12  # for a feature of 10, tanh(x * LINEAR) / LINEAR is off by 2e-6 of it
@@ -38,7 +38,7 @@ def save_published(network: TextClassifier, labels: list[str], task: Task, folde
 
 def load_published(folder: Path, model_type: str, labels: int) -> TextClassifier:
     """The inverse of `save_published`. Raises: ValueError when weights are missing."""
-    layers = json.loads((folder / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
+    layers = read_config(folder)["num_hidden_layers"]
     network = TextClassifier(load_encoder(folder, model_type, num_hidden_layers=layers - 1), labels)
     projection = ARCHITECTURES[model_type].projection
     with safe_open(folder / "model.safetensors", framework="pt") as weights:

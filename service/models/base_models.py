@@ -1,6 +1,5 @@
 """Base models: which may be named, which a language gets, and where their files are on this machine."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from service.errors import BaseModelUnavailable, Unacceptable
 from service.models.bundled import BUNDLED, BundledPackageMissing, bundled_checkpoint, is_installed
+from service.models.checkpoints import max_length, read_config
 from service.settings import Settings
 
 # name → ids under which the hub knows it, today's first
@@ -29,7 +29,6 @@ _OF_ANY_OTHER = "xlm-roberta-base"
 # Only weights that cannot carry code, and what describes them.
 FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt",
          "special_tokens_map.json", "added_tokens.json", "sentencepiece.bpe.model", "spiece.model")  # fmt: skip
-ARCHITECTURES = frozenset({"roberta", "xlm-roberta", "camembert", "bert"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,32 +132,8 @@ def _in_hub_cache(name: str, _settings: Settings) -> Path | None:
 
 def describe_checkpoint(name: str, folder: Path) -> BaseCheckpoint:
     """Checks what is in a folder before anything is loaded from it. Raises: BaseModelUnavailable."""
-    config = _read_config(name, folder)
-    model_type = config.get("model_type")
-    if model_type not in ARCHITECTURES or "auto_map" in config:
-        kinds = ", ".join(sorted(ARCHITECTURES))
-        raise BaseModelUnavailable(f"{name} is a {model_type!r}; only {kinds} without code of their own are loaded")
-    if not any(folder.glob("*.safetensors")):
-        raise BaseModelUnavailable(
-            f"{name} has no .safetensors weights in {folder.name}; other formats can carry code and are never loaded: "
-            f"convert it with `classiglot fetch {name}`"
-        )
-    return BaseCheckpoint(name, folder, model_type, _max_length(config, model_type))
-
-
-def _read_config(name: str, folder: Path) -> dict[str, object]:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        config = None
-    if not isinstance(config, dict):
-        raise BaseModelUnavailable(f"{name} has no readable config.json; put the whole checkpoint there")
-    return config
-
-
-def _max_length(config: dict[str, object], model_type: str) -> int:
-    """RoBERTa counts positions from the padding id + 1, so a table of 514 rows serves 512 tokens."""
-    positions, pad = config.get("max_position_embeddings", 512), config.get("pad_token_id", 1)
-    if not isinstance(positions, int) or not isinstance(pad, int):
-        return 512
-    return positions if model_type == "bert" else positions - pad - 1
+        config = read_config(folder)
+    except ValueError as error:
+        raise BaseModelUnavailable(f"the checkpoint of {name} {error}") from None
+    return BaseCheckpoint(name, folder, config["model_type"], max_length(config))

@@ -4,6 +4,9 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
 
 from service.errors import ArtifactCorrupt
 from service.store.records import Task
@@ -19,12 +22,15 @@ class ModelCard:
     """
 
     task: Task
-    labels: list[str]
-    max_length: int
+    labels: Annotated[list[str], Field(min_length=1)]
+    max_length: Annotated[int, Field(ge=2)]
     base_model: str
     job_id: str
     dataset_sha256: str
-    thresholds: list[float] = field(default_factory=list)
+    thresholds: list[Annotated[float, Field(ge=0, le=1)]] = field(default_factory=list)
+
+
+_CARD = TypeAdapter(ModelCard)
 
 
 def write_card(card: ModelCard, folder: Path) -> None:
@@ -35,6 +41,9 @@ def write_card(card: ModelCard, folder: Path) -> None:
 def read_card(folder: Path) -> ModelCard:
     """Raises: ArtifactCorrupt."""
     try:
-        return ModelCard(**json.loads((folder / CARD).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        card = _CARD.validate_json((folder / CARD).read_bytes(), strict=True)
+        if card.task == "deciding" and len(card.thresholds) != len(card.labels):
+            raise ValueError("not one threshold a label")
+        return card
+    except (OSError, ValueError):
         raise ArtifactCorrupt(f"{folder.name}: {CARD} cannot be read; restore it or delete the model") from None

@@ -7,7 +7,7 @@ import pytest
 
 from faults.invariants import check
 from parts.deployment import Deployment
-from parts.finished_models import LABELS, write_model
+from parts.finished_models import LABELS, publish, write_model
 from parts.postgres import drop_database, fresh_database
 from service.models.finished import ModelCard
 from service.store.artifacts import ArtifactStore
@@ -50,6 +50,30 @@ def postgres_url(postgres: str) -> Iterator[str]:
     url = fresh_database(postgres)
     yield url
     drop_database(url)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def each_database(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """None for SQLite, and an empty database of the session's server."""
+    if request.param == "sqlite":
+        yield None
+        return
+    url = fresh_database(request.getfixturevalue("postgres"))
+    yield url
+    drop_database(url)
+
+
+@pytest.fixture(scope="module")
+def served(each_database: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One service, and a model that it serves, on each kind of database: for all tests of a module that only ask."""
+    deployment = Deployment(tmp_path_factory.mktemp("served"), each_database)
+    try:
+        deployment.start_api()
+        deployment.wait_for_api()
+        publish(deployment.database, deployment.artifacts)
+        yield deployment
+    finally:
+        deployment.stop()
 
 
 @pytest.fixture

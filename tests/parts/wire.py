@@ -3,11 +3,13 @@
 import json
 from typing import Any
 
-from httpx2 import Response
+import httpx
+import httpx2
 
 from parts.toy_text import choosing, columns, deciding
 
 Json = dict[str, Any]
+Response = httpx.Response | httpx2.Response  # of a real service, or of Starlette's test client
 MARK = "zebra"  # in hostile input: it must not come back
 
 

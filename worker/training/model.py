@@ -1,7 +1,5 @@
 """The network to be trained, and the optimizer that trains it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from safetensors import SafetensorError
@@ -11,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from service.errors import BaseModelUnavailable
 from service.inference.architectures import load_encoder
-from service.inference.encoding import TextEncoder
+from service.inference.encoding import TextEncoder, check_fits
 from service.inference.network import TextClassifier
 from service.jobs.spec import ResolvedHyperparameters
 from service.models.base_models import BaseCheckpoint
@@ -30,11 +28,12 @@ class Network:
 
 def load_network(base: BaseCheckpoint, num_labels: int) -> Network:
     """The base model under a head of zeros, and its tokenizer. Raises: BaseModelUnavailable."""
-    with _told_of(base):
-        tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise BaseModelUnavailable(f"the checkpoint of {base.name} has no fast tokenizer; add its tokenizer.json")
-    return Network(load_model(base, num_labels), tokenizer)
+    tokenizer, model = _load_tokenizer(base), load_model(base, num_labels)
+    try:
+        check_fits(tokenizer.backend_tokenizer, model.config.vocab_size)
+    except ValueError as error:
+        raise _unavailable(base, error) from error
+    return Network(model, tokenizer)
 
 
 def load_model(base: BaseCheckpoint, num_labels: int) -> TextClassifier:
@@ -42,17 +41,25 @@ def load_model(base: BaseCheckpoint, num_labels: int) -> TextClassifier:
 
     Without dropout of attention: drawing its masks took a fifth of a step on a processor, and the layers have theirs.
     """
-    with _told_of(base):
+    try:
         encoder = load_encoder(base.folder, base.model_type, attention_probs_dropout_prob=0.0)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise _unavailable(base, error) from error
     return TextClassifier(encoder, num_labels)
 
 
-@contextmanager
-def _told_of(base: BaseCheckpoint) -> Iterator[None]:
+def _load_tokenizer(base: BaseCheckpoint) -> PreTrainedTokenizerFast:
     try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise BaseModelUnavailable(f"the checkpoint of {base.name} cannot be loaded: {error}") from error
+        tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # what `tokenizers` raises has no narrower type
+        raise BaseModelUnavailable(f"the tokenizer of {base.name} cannot be loaded: {error}") from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise BaseModelUnavailable(f"the checkpoint of {base.name} has no fast tokenizer; add its tokenizer.json")
+    return tokenizer
+
+
+def _unavailable(base: BaseCheckpoint, error: Exception) -> BaseModelUnavailable:
+    return BaseModelUnavailable(f"the checkpoint of {base.name} cannot be loaded: {error}")
 
 
 def make_optimizer(model: nn.Module, hyperparameters: ResolvedHyperparameters) -> SAM:

@@ -14,75 +14,7 @@ from parts.wire import MARK, error_of, fruit
 from service.api.context import Context
 
 ROUTES = ("/datasets", "/jobs", "/predict")
-VALUES = {
-    "a lone surrogate": f'"{MARK}\\ud800"',
-    "a lone low surrogate": f'"\\udc00{MARK}"',
-    "NUL": f'"{MARK}\\u0000"',
-    "NaN": "NaN",
-    "Infinity": "-Infinity",
-    "1e999": "1e999",
-    "90,000 digits": "9" * 90_000,
-    "40,000 lists": "[" * 40_000 + "]" * 40_000,
-    "40,000 objects": f'{{"{MARK}":' * 40_000 + "1" + "}" * 40_000,
-    "a key twice": f'{{"a": "{MARK}", "a": "{MARK}"}}',
-    "a hostile key": '{"\\ud800": 1}',
-    "a number": "7",
-    "true": "true",
-    "null": "null",
-    "a list": f'["{MARK}", 7]',
-}
-BODIES = {
-    "nothing": b"",
-    "a space": b" ",
-    "bad UTF-8": b'{"name": "' + MARK.encode() + b'\xff\xfe"}',
-    "UTF-16": f'{{"name": "{MARK}"}}'.encode("utf-16"),
-    "half": f'{{"name": "{MARK}'.encode(),
-    "two values": b"{} {}",
-    "two marks": b"\xef\xbb\xbf\xef\xbb\xbf{}",
-    "a list": f'["{MARK}"]'.encode(),
-    "a string": f'"{MARK}"'.encode(),
-    "null": b"null",
-    "NaN": b"NaN",
-    "not JSON": f"name={MARK}".encode(),
-    "a key twice": f'{{"name": "{MARK}", "name": "{MARK}"}}'.encode(),
-    "a hostile key": b'{"\\ud800\\u0000": 1}',
-    "only unknown keys": b"{" + b",".join(b'"k%d": 1' % number for number in range(500)) + b"}",
-}
 JSON = {"Content-Type": "application/json"}
-
-
-def refused(client: TestClient, route: str, body: bytes) -> None:
-    response = client.post(route, content=body, headers=JSON)
-    assert response.status_code in (400, 413, 415, 422), response.text[:200]
-    assert MARK not in response.text
-    assert len(response.content) < 50_000
-
-
-@pytest.mark.parametrize("value", VALUES)
-def test_hostile_values_are_refused(shared: TestClient, dataset_id: str, value: str) -> None:
-    templates = [
-        ("/datasets", json.dumps(fruit(name="SLOT"))),
-        ("/datasets", json.dumps(fruit(task="SLOT"))),
-        ("/datasets", json.dumps(fruit(train={"Text": ["SLOT", "x"], "Labels": ["a", "b"]}))),
-        ("/datasets", json.dumps(fruit(train={"Text": ["x", "y"], "Labels": ["a", "SLOT"]}))),
-        ("/jobs", json.dumps({"dataset_id": "SLOT"})),
-        ("/jobs", json.dumps({"dataset_id": dataset_id, "base_model": "SLOT"})),
-        ("/jobs", json.dumps({"dataset_id": dataset_id, "hyperparameters": {"optimizer": "SLOT"}})),
-        ("/jobs", json.dumps({"dataset_id": dataset_id, "hyperparameters": {"rho": "SLOT"}})),
-        ("/jobs", json.dumps({"dataset_id": dataset_id, "metadata": {"k": "SLOT"}})),
-        ("/predict", json.dumps({"texts": ["SLOT"]})),
-        ("/predict", json.dumps({"texts": ["x"], "threshold": "SLOT"})),
-    ]
-    harmless = {"null": ("task", "base_model", "threshold"), "a number": ("rho",)}.get(value, ())
-    for route, template in templates:
-        if not any(f'"{name}": "SLOT"' in template for name in harmless):
-            refused(shared, route, template.replace('"SLOT"', VALUES[value]).encode())
-
-
-@pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("body", BODIES)
-def test_hostile_bodies_are_refused(shared: TestClient, route: str, body: str) -> None:
-    refused(shared, route, BODIES[body])
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -164,20 +96,21 @@ def test_an_unknown_route_says_where_routes_are_listed(shared: TestClient, path:
     assert MARK not in response.text
 
 
-@pytest.mark.parametrize(("method", "path"), [("PUT", "/datasets"), ("POST", "/info"), ("PATCH", "/jobs/x")])
-def test_an_unknown_method_is_refused_with_the_known_ones(shared: TestClient, method: str, path: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "known"),
+    [
+        ("PUT", "/datasets", "GET, POST"),
+        ("POST", "/info", "GET"),
+        ("PATCH", "/models/x", "GET, DELETE"),
+        ("GET", "/predict", "POST"),
+    ],
+)
+def test_an_unknown_method_is_refused_with_the_known_ones(
+    shared: TestClient, method: str, path: str, known: str
+) -> None:
     response = shared.request(method, path)
     error_of(response, 405, "method_not_allowed")
-    assert response.headers["allow"]
-
-
-@pytest.mark.parametrize("kind", ["datasets", "jobs", "models"])
-def test_an_unknown_id_is_not_found_whatever_it_looks_like(shared: TestClient, kind: str) -> None:
-    for name in ("ds_00000000000000000000000000", "zebra", "ZEBRA", "..", "%2e%2e", "a%00b", "z" * 200, "é", "a b"):
-        response = shared.get(f"/{kind}/{name}")
-        assert response.status_code == 404
-        assert response.json()["error"]["code"] in (f"{kind[:-1]}_not_found", "not_found", "route_not_found")
-        assert MARK not in response.text.lower()
+    assert response.headers["allow"] == known
 
 
 def test_a_trailing_slash_leads_to_the_route(shared: TestClient) -> None:

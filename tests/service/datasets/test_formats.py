@@ -11,11 +11,14 @@ from service.datasets.complaints import Complaints
 from service.datasets.formats import RawRow, RawSplit, read_columns, read_file
 from service.datasets.json_text import parse_json
 from service.errors import Detail, Unreadable, UnsupportedMedia
+from service.settings import read_settings
+
+SETTINGS = read_settings()
 
 
 def read(filename: str, data: bytes | str) -> tuple[RawSplit, list[Detail]]:
     complaints = Complaints()
-    split = read_file(filename, data.encode() if isinstance(data, str) else data, "train", complaints)
+    split = read_file(filename, data.encode() if isinstance(data, str) else data, "train", complaints, SETTINGS)
     return split, complaints.details
 
 
@@ -216,7 +219,7 @@ def test_ragged_rows_are_named() -> None:
 
 def test_only_the_first_hundred_complaints_are_kept() -> None:
     complaints = Complaints()
-    read_file("t.jsonl", b"[]\n" * 1000, "train", complaints)
+    read_file("t.jsonl", b"[]\n" * 1000, "train", complaints, SETTINGS)
     assert (complaints.count, len(complaints.details)) == (1000, 100)
 
 

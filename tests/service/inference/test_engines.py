@@ -14,9 +14,10 @@ from parts.tiny_models import FAMILIES, build_tiny_checkpoint
 from parts.toy_text import sentences
 from service.inference import device, engines
 from service.inference.architectures import load_encoder
-from service.inference.classifier import NEAR, Classifier, near_a_decision, read_model_type
+from service.inference.classifier import NEAR, Classifier, near_a_decision
 from service.inference.engines import EngineName, make_engine
 from service.inference.network import TextClassifier
+from service.models.checkpoints import read_config
 from service.models.finished import ModelCard
 
 CPU = torch.device("cpu")
@@ -42,7 +43,7 @@ def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("asked", ["openvino", "torch"])
 def test_an_exact_engine_equals_the_network_in_all_families(family: str, asked: EngineName, tmp_path: Path) -> None:
     folder = build_tiny_checkpoint(family, tmp_path)
-    network = TextClassifier(load_encoder(folder, read_model_type(folder)), 3).eval()
+    network = TextClassifier(load_encoder(folder, read_config(folder)["model_type"]), 3).eval()
     engine = make_engine(network, CPU, asked, threads=1)
     assert engine.exact
     pad_id = network.config.pad_token_id

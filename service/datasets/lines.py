@@ -1,0 +1,48 @@
+"""Lines of a file that may hold anything, in bounded memory."""
+
+import csv
+from collections.abc import Iterator
+from typing import IO
+
+
+def row_bytes(text_bytes: int) -> int:
+    """The longest row, in bytes, where a text may have so many: JSON may write a byte as six, and there are other
+    columns."""
+    return 8 * text_bytes
+
+
+def bounded_lines(file: IO[bytes], longest: int) -> Iterator[bytes | None]:
+    """Lines of at most `longest` bytes; None for a longer one, which is never in memory as a whole."""
+    while line := file.readline(longest):
+        if len(line) < longest or line.endswith(b"\n"):
+            yield line
+            continue
+        while (rest := file.readline(longest)) and not rest.endswith(b"\n"):
+            pass
+        yield None
+
+
+class TableLines:
+    """What a CSV reader reads; set `read` to 0 at each row. One that has `read` too much since its last row is refused:
+    it is looking for the end of a quotation, and would take the whole file into memory.
+
+    Raises: csv.Error; UnicodeDecodeError.
+    """
+
+    def __init__(self, file: IO[bytes], longest: int) -> None:
+        self._lines = bounded_lines(file, longest)
+        self._longest = longest
+        self._encoding = "utf-8-sig"
+        self.read = 0
+
+    def __iter__(self) -> "TableLines":
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.read += len(line or b"")
+        if line is None or self.read > self._longest:
+            raise csv.Error(f"the row is too long, more than {self._longest} bytes")
+        text = line.decode(self._encoding)
+        self._encoding = "utf-8"
+        return text
