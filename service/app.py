@@ -16,7 +16,7 @@ from service.api.context import Context
 from service.api.guard import check_every_route
 from service.api.observe import Observer
 from service.api.text_lines import MEDIA_TYPES
-from service.inference.batcher import Engine
+from service.inference.engine import Engine
 from service.inference.runtime import Runtime
 from service.inference.shelf import Shelf
 from service.jobs.queue import Doorbell, make_celery
@@ -70,7 +70,8 @@ def open_context(settings: Settings, closing: threading.Event) -> Context:
     migrate(database)
     artifacts = ArtifactStore(settings.artifacts_dir)
     catalog = ModelCatalog(database, artifacts)
-    engine = Engine(settings.max_batch_tokens, settings.max_queued_tokens)
+    engine = Engine(settings.max_batch_tokens, settings.max_queued_tokens, settings.max_wait_seconds)
+    engine.watch()
     runtime = Runtime(settings, artifacts)
     return Context(
         settings=settings,

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     max_queued_tokens: int = Field(
         default=2_000_000, ge=512, description="tokens that may wait or run before `/predict` answers 429"
     )
+    max_wait_seconds: float = Field(
+        default=10, gt=0, description="longest that a text may wait for the model before `/predict` answers 429"
+    )
     model_memory_bytes: int = Field(
         default=4096 * MEBIBYTE, ge=1, description="memory for loaded models; least recently used leave first"
     )

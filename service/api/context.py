@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from service.access.gate import Gate
 from service.access.rates import RateLimits
-from service.inference.batcher import Engine
+from service.inference.engine import Engine
 from service.inference.runtime import Runtime
 from service.inference.shelf import Shelf
 from service.jobs.queue import Doorbell
