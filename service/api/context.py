@@ -33,7 +33,7 @@ class Context:
     rates: RateLimits
 
 
-def _get_context(request: Request) -> Context:
+async def _get_context(request: Request) -> Context:  # async, or FastAPI would call a thread for it
     return cast(Context, request.app.state.context)
 
 

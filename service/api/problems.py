@@ -8,9 +8,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from service.datasets.complaints import shorten
-from service.errors import ClassiglotError, Detail, Overloaded, Unavailable
+from service.errors import ClassiglotError, ClientLeft, Detail, Overloaded, Unavailable
 from service.logs import get_logger
 
 log = get_logger(__name__)
@@ -45,6 +46,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClassiglotError, _known)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
+    app.add_exception_handler(ClientDisconnect, _left)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, _unknown)
 
 
@@ -113,6 +115,11 @@ async def _http(_: Request, error: HTTPException) -> JSONResponse:
     status = error.status_code
     message = _MESSAGES.get(status, str(error.detail))
     return problem(status, _CODES.get(status, f"http_{status}"), message, headers=error.headers)
+
+
+async def _left(request: Request, _: ClientDisconnect) -> JSONResponse:
+    """In the middle of its body: no fault of ours, and nobody reads this."""
+    return await _known(request, ClientLeft("the client closed the connection before its request was whole"))
 
 
 async def _unknown(request: Request, error: Exception) -> JSONResponse:

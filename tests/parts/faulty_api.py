@@ -1,12 +1,15 @@
 """The service with a model that fails at chosen texts: `python -m parts.faulty_api`.
 
-All else is real. A text that is exactly one of these words does to the forward pass what its name says.
+All else is real. A text that is exactly one of these words does to the forward pass what its name says. And every token
+takes `SECONDS_A_TOKEN` longer, as on a slower device: the processor, which the test needs, is left alone.
 """
 
 import ctypes
+import os
 import platform
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,6 +19,7 @@ from service.inference.classifier import Classifier
 from service.inference.predictions import Encoding, Scores
 
 RAISES, NO_MEMORY, NOT_A_NUMBER, STUCK, DEAD = "raises", "no memory", "not a number", "stuck", "dead"
+SECONDS_A_TOKEN = float(os.environ.get("SECONDS_A_TOKEN", "0"))
 _EXIT_OF_A_THREAD = {"x86_64": 60, "aarch64": 93}[platform.machine()]  # the system call
 
 
@@ -45,6 +49,7 @@ def forward(self: Classifier, rows: Sequence[Encoding]) -> Scores:
     for word, fault in FAULTS.items():
         if _ids(self, word) in read:
             fault()
+    time.sleep(SECONDS_A_TOKEN * sum(len(ids) for ids in read))
     scores = _right(self, rows)
     scores[[ids == _ids(self, NOT_A_NUMBER) for ids in read]] = np.nan
     return scores
