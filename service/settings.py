@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         default=0, ge=0, description="how long a service that stops is unready but still answers, for load balancers"
     )
+    head_seconds: float = Field(default=10, ge=1, description="longest that the head of a request may take to arrive")
+    body_seconds: float = Field(
+        default=60,
+        ge=1,
+        description="the same for its body (longer at 16 kB a second or more), and for an answer to be read",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="how much is logged")
 
     # limits on what is sent
