@@ -13,6 +13,7 @@ from service.access.rates import RateLimits
 from service.api import datasets, events, jobs, models, predict, predict_lines, problems, system
 from service.api.body_limit import BodyLimit
 from service.api.context import Context
+from service.api.following import Following
 from service.api.guard import check_every_route
 from service.api.observe import Observer
 from service.api.text_lines import MEDIA_TYPES
@@ -73,6 +74,7 @@ def open_context(settings: Settings, closing: threading.Event) -> Context:
     engine = Engine(settings.max_batch_tokens, settings.max_queued_tokens, settings.max_wait_seconds)
     engine.watch()
     runtime = Runtime(settings, artifacts)
+    gate = Gate(settings, database)
     return Context(
         settings=settings,
         database=database,
@@ -83,8 +85,9 @@ def open_context(settings: Settings, closing: threading.Event) -> Context:
         shelf=Shelf(catalog.resolve, runtime.load, engine, settings.model_memory_bytes),
         runtime=runtime,
         closing=closing,
-        gate=Gate(settings, database),
+        gate=gate,
         rates=RateLimits(settings),
+        following=Following(database, gate, closing),
     )
 
 

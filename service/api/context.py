@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from service.access.gate import Gate
 from service.access.rates import RateLimits
+from service.api.following import Following
 from service.inference.engine import Engine
 from service.inference.runtime import Runtime
 from service.inference.shelf import Shelf
@@ -31,6 +32,7 @@ class Context:
     closing: threading.Event
     gate: Gate
     rates: RateLimits
+    following: Following
 
 
 async def _get_context(request: Request) -> Context:  # async, or FastAPI would call a thread for it

@@ -4,7 +4,6 @@ A route learns its project from nothing but the `Access` that its guard gives it
 """
 
 import re
-from collections.abc import Awaitable
 from ipaddress import IPv6Network, ip_address
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from service.access.rates import Count, too_many
 from service.access.scopes import SCOPES, Access, Scope
 from service.api.context import Context, In
+from service.api.following import Credentials
 from service.api.observe import MARKS, RATE_HEADERS
 from service.api.problems import responses
 from service.errors import Unauthenticated
@@ -89,17 +89,16 @@ async def admit_early(request: Request, dependant: Dependant) -> None:
         await guard.admit(request, request.app.state.context)
 
 
-def still_admitted(request: Request, context: Context) -> Awaitable[Access]:
-    """For answers that take long. Raises: Unauthenticated once the key is revoked or has expired."""
-    return run_in_threadpool(_identify, request, context)
+def credentials_of(request: Request) -> Credentials:
+    return Credentials(_key_of(request), _is_local(request))
 
 
 def _identify(request: Request, context: Context) -> Access:
-    key = _key_of(request)
+    brought = credentials_of(request)
     try:
-        return context.gate.admit(key, is_local=_is_local(request))
+        return context.gate.admit(brought.key, is_local=brought.is_local)
     except Unauthenticated:
-        if key is not None:
+        if brought.key is not None:
             context.rates.count_wrong_key(_network_of(request))
         raise
 
