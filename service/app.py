@@ -30,6 +30,8 @@ from service.store.migrate import migrate
 
 DESCRIPTION = "Fine-tunes and serves text classifiers in 100+ languages from a few hundred labelled examples."
 
+DATABASE_PATIENCE = 3.5  # seconds: readiness turns within five
+
 
 def create_app(settings: Settings, closing: threading.Event | None = None) -> FastAPI:
     """The ASGI application. Nothing is opened before its lifespan begins; `closing` is set when its end is near."""
@@ -67,8 +69,8 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
 
 def open_context(settings: Settings, closing: threading.Event) -> Context:
     """Opens database, artifacts, queue and engine. Raises: SettingsInvalid, Unavailable."""
-    database = Database(settings.sql_url)
-    migrate(database)
+    _bring_to_schema(settings)
+    database = Database(settings.sql_url, DATABASE_PATIENCE)
     artifacts = ArtifactStore(settings.artifacts_dir)
     catalog = ModelCatalog(database, artifacts)
     engine = Engine(settings.max_batch_tokens, settings.max_queued_tokens, settings.max_wait_seconds)
@@ -89,6 +91,13 @@ def open_context(settings: Settings, closing: threading.Event) -> Context:
         rates=RateLimits(settings),
         following=Following(database, gate, closing),
     )
+
+
+def _bring_to_schema(settings: Settings) -> None:
+    """On connections that wait for whoever else does that now."""
+    database = Database(settings.sql_url)
+    migrate(database)
+    database.close()
 
 
 def close_context(context: Context) -> None:

@@ -1,6 +1,7 @@
 """`/jobs/{id}/events`: what happened, by polling or as server-sent events."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -14,7 +15,7 @@ from service.api.following import News
 from service.api.guard import REFUSALS, Reader, credentials_of
 from service.api.jobs import find_job
 from service.api.problems import responses
-from service.errors import ClassiglotError
+from service.errors import ClassiglotError, Unavailable
 from service.store import events as event_rows
 from service.store.records import FINAL, EventRecord, Page
 
@@ -94,14 +95,15 @@ async def _stream(context: Context, request: Request, project: str, job_id: str,
 
     while not context.closing.is_set():
         try:
-            news = await context.following.read(project, job_id, after, read)
-            after = news.number
-            if news.sent:
-                yield news.sent
-            if news.more:
-                continue
-            if news.final:
-                return
+            with suppress(Unavailable):  # a database that is away is waited for
+                news = await context.following.read(project, job_id, after, read)
+                after = news.number
+                if news.sent:
+                    yield news.sent
+                if news.more:
+                    continue
+                if news.final:
+                    return
             while not await context.following.wait(job_id, after, opened_with, PING_SECONDS):
                 yield format_sse_event(comment="still here")
         except ClassiglotError:
