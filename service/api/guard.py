@@ -7,7 +7,6 @@ import re
 from ipaddress import IPv6Network, ip_address
 from typing import Annotated, Any
 
-import structlog
 from fastapi import APIRouter, Depends, Request, Security
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
@@ -21,6 +20,7 @@ from service.api.following import Credentials
 from service.api.observe import MARKS, RATE_HEADERS
 from service.api.problems import responses
 from service.errors import Unauthenticated
+from service.logs import tell_with_each_line
 
 REFUSALS = responses(401, 403, 429)
 # Probes of load balancers have no key. The document and its page tell no more than the public source does.
@@ -48,7 +48,7 @@ class Guard:
         if self not in marks:  # else `admit_early` was here before the body was read
             marks[self] = await run_in_threadpool(self._admit, request, context)
         access: Access = marks[self]
-        structlog.contextvars.bind_contextvars(project=access.project, key_id=access.key_id)
+        tell_with_each_line(project=access.project, key_id=access.key_id)
         return access
 
     def _admit(self, request: Request, context: Context) -> Access:
