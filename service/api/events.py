@@ -104,7 +104,7 @@ async def _stream(context: Context, request: Request, project: str, job_id: str,
                     continue
                 if news.final:
                     return
-            while not await context.following.wait(job_id, after, opened_with, PING_SECONDS):
+            while not await context.following.wait(project, job_id, after, opened_with, PING_SECONDS):
                 yield format_sse_event(comment="still here")
         except ClassiglotError:
             return  # the client comes back with Last-Event-ID, and is told then

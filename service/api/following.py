@@ -29,6 +29,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class _Follower:
+    project: str
     job_id: str
     seen: int
     credentials: Credentials
@@ -62,11 +63,11 @@ class Following:
             self._readings[asked] = task
         return await asyncio.shield(self._readings[asked])
 
-    async def wait(self, job_id: str, seen: int, credentials: Credentials, seconds: float) -> bool:
+    async def wait(self, project: str, job_id: str, seen: int, credentials: Credentials, seconds: float) -> bool:
         """Until the job has an event after number `seen`, is final or gone, or the service stops; False when none of
         that came in time. Raises: Unauthenticated once the key is revoked or has expired."""
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[news] = _Follower(job_id, seen, credentials)
+        self._waiting[news] = _Follower(project, job_id, seen, credentials)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(self._look())
         try:
@@ -83,7 +84,7 @@ class Following:
             followers = list(self._waiting.items())
             try:
                 refused = await run_in_threadpool(self._refused, {each.credentials for _, each in followers})
-                states = await run_in_threadpool(self._states, {each.job_id for _, each in followers})
+                states = await run_in_threadpool(self._states, {(each.project, each.job_id) for _, each in followers})
             except Unavailable:  # the streams outlive a database that is away
                 refused, states = {}, None
             for news, follower in followers:
@@ -106,9 +107,15 @@ class Following:
                 refused[credentials] = error
         return refused
 
-    def _states(self, job_ids: Iterable[str]) -> dict[str, tuple[str, int]]:
+    def _states(self, followed: Iterable[tuple[str, str]]) -> dict[str, tuple[str, int]]:
+        by_project: dict[str, list[str]] = {}
+        for project, job_id in followed:
+            by_project.setdefault(project, []).append(job_id)
+        states: dict[str, tuple[str, int]] = {}
         with self._database.read() as tx:
-            return job_rows.last_events(tx, list(job_ids))
+            for project, job_ids in by_project.items():
+                states |= job_rows.last_events(tx, project, job_ids)
+        return states
 
 
 def _is_news(follower: _Follower, states: dict[str, tuple[str, int]]) -> bool:
