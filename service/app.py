@@ -13,10 +13,11 @@ from service.access.rates import RateLimits
 from service.api import datasets, events, jobs, models, predict, predict_lines, problems, system
 from service.api.body_limit import BodyLimit
 from service.api.context import Context
+from service.api.following import Following
 from service.api.guard import check_every_route
 from service.api.observe import Observer
 from service.api.text_lines import MEDIA_TYPES
-from service.inference.batcher import Engine
+from service.inference.engine import Engine
 from service.inference.runtime import Runtime
 from service.inference.shelf import Shelf
 from service.jobs.queue import Doorbell, make_celery
@@ -28,6 +29,8 @@ from service.store.database import Database
 from service.store.migrate import migrate
 
 DESCRIPTION = "Fine-tunes and serves text classifiers in 100+ languages from a few hundred labelled examples."
+
+DATABASE_PATIENCE = 3.5  # seconds: readiness turns within five
 
 
 def create_app(settings: Settings, closing: threading.Event | None = None) -> FastAPI:
@@ -66,12 +69,14 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
 
 def open_context(settings: Settings, closing: threading.Event) -> Context:
     """Opens database, artifacts, queue and engine. Raises: SettingsInvalid, Unavailable."""
-    database = Database(settings.sql_url)
-    migrate(database)
+    _bring_to_schema(settings)
+    database = Database(settings.sql_url, DATABASE_PATIENCE)
     artifacts = ArtifactStore(settings.artifacts_dir)
     catalog = ModelCatalog(database, artifacts)
-    engine = Engine(settings.max_batch_tokens, settings.max_queued_tokens)
+    engine = Engine(settings.max_batch_tokens, settings.max_queued_tokens, settings.max_wait_seconds)
+    engine.watch()
     runtime = Runtime(settings, artifacts)
+    gate = Gate(settings, database)
     return Context(
         settings=settings,
         database=database,
@@ -82,9 +87,17 @@ def open_context(settings: Settings, closing: threading.Event) -> Context:
         shelf=Shelf(catalog.resolve, runtime.load, engine, settings.model_memory_bytes),
         runtime=runtime,
         closing=closing,
-        gate=Gate(settings, database),
+        gate=gate,
         rates=RateLimits(settings),
+        following=Following(database, gate, closing),
     )
+
+
+def _bring_to_schema(settings: Settings) -> None:
+    """On connections that wait for whoever else does that now."""
+    database = Database(settings.sql_url)
+    migrate(database)
+    database.close()
 
 
 def close_context(context: Context) -> None:

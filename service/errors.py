@@ -15,11 +15,13 @@ turns them into HTTP, and this file knows no web framework.
     ├── Overloaded          429  no room in the queue now
     │   ├── RateLimited     429  too many requests in this window
     │   └── QuotaExceeded   429  the project has all it may have for now
+    ├── ClientLeft          499  nobody is there to read the answer; for log and metrics
     ├── Unavailable         503  not ready, or a dependency is down
     │   ├── DeviceMissing   503  a GPU was asked for and is not there
     │   └── DiskFull        503  there is no room to store it; heals when there is
     ├── LeaseLost           ---  another attempt owns the job now: stop, and write nothing more
     ├── ArtifactCorrupt     500  a stored file is not what its manifest says
+    ├── InferenceFailed     500  the model has no answer to a text
     ├── SettingsInvalid     ---  the process cannot start like this
     └── TrainingFailed      ---  why a job ended as `failed`; never sent as an HTTP status
 """
@@ -121,6 +123,11 @@ class QuotaExceeded(Overloaded):
     code = "quota_exceeded"
 
 
+class ClientLeft(ClassiglotError):
+    status = 499
+    code = "client_left"
+
+
 class Unavailable(ClassiglotError):
     status = 503
     code = "unavailable"
@@ -132,6 +139,10 @@ class LeaseLost(ClassiglotError):
 
 class ArtifactCorrupt(ClassiglotError):
     code = "artifact_corrupt"
+
+
+class InferenceFailed(ClassiglotError):
+    code = "inference_error"
 
 
 class DeviceMissing(Unavailable):

@@ -58,5 +58,10 @@ def configure_logs(level: str, *, process: str) -> None:
     )
 
 
+def tell_with_each_line(**fields: object) -> None:
+    """For all lines of this thread, or asyncio task, from now on."""
+    structlog.contextvars.bind_contextvars(**fields)
+
+
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return cast(structlog.stdlib.BoundLogger, structlog.get_logger(name))

@@ -1,5 +1,7 @@
 """The HTTP server process."""
 
+import contextlib
+import resource
 import socket
 import threading
 from types import FrameType
@@ -8,6 +10,7 @@ import uvicorn
 
 from service.access.gate import must_have_key
 from service.app import create_app
+from service.deadlines import IDLE_SECONDS, punctual
 from service.errors import SettingsInvalid
 from service.logs import configure_logs
 from service.settings import Settings
@@ -27,10 +30,14 @@ def serve(settings: Settings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=punctual(settings.head_seconds, settings.body_seconds),
+        ws="none",
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    _allow_many_connections()
     server = _Server(config, closing, settings.drain_seconds)
-    server.run(sockets=[listen(settings.host, settings.port)])
+    server.run(sockets=[listen(settings.host, settings.port, settings.body_seconds)])
     return 0 if server.started else 1
 
 
@@ -53,12 +60,24 @@ class _Server(uvicorn.Server):
         timer.start()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises: SettingsInvalid that says what to do."""
+def _allow_many_connections() -> None:
+    """Each takes a file descriptor, and many systems start a process with 1,024 although it may have far more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS names no number that it would take
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def listen(host: str, port: int, unread_seconds: float = 60) -> socket.socket:
+    """A listening socket. `unread_seconds`: what is sent on its connections may wait so long to be read.
+
+    Raises: SettingsInvalid that says what to do.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio turns off Nagle's delay on each connection (40 ms an answer); else it does not.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux ends a connection whose other end reads nothing for so long
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(unread_seconds * 1000))
     try:
         listener.bind((host, port))
         listener.listen(2048)

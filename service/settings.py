@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         default=0, ge=0, description="how long a service that stops is unready but still answers, for load balancers"
     )
+    head_seconds: float = Field(default=10, ge=1, description="longest that the head of a request may take to arrive")
+    body_seconds: float = Field(
+        default=60,
+        ge=1,
+        description="the same for its body (longer at 16 kB a second or more), and for an answer to be read",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="how much is logged")
 
     # limits on what is sent
@@ -81,6 +87,9 @@ class Settings(BaseSettings):
     max_batch_tokens: int = Field(default=8_192, ge=512, description="tokens in one forward pass, padding counted")
     max_queued_tokens: int = Field(
         default=2_000_000, ge=512, description="tokens that may wait or run before `/predict` answers 429"
+    )
+    max_wait_seconds: float = Field(
+        default=10, gt=0, description="longest that a text may wait for the model before `/predict` answers 429"
     )
     model_memory_bytes: int = Field(
         default=4096 * MEBIBYTE, ge=1, description="memory for loaded models; least recently used leave first"

@@ -19,7 +19,8 @@ INFERENCE = [*MODELS, "service.inference"]
 DATASETS = [*ACCESS, "service.datasets"]
 JOBS = [*INFERENCE, *DATASETS, "service.jobs"]
 API = [*JOBS, "service.api"]
-TOP = [*API, "service.app", "service.key_commands", "service.serve", "service.up", "service.demo", "service.fetch"]
+TOP = [*API, "service.app", "service.key_commands", "service.deadlines", "service.serve", "service.up", "service.demo",
+       "service.fetch"]  # fmt: skip
 TRAINING = ["service.errors", "service.logs", "service.store", "service.inference", "service.models.base_models",
             "service.jobs.spec", "worker.training"]  # fmt: skip
 
@@ -46,7 +47,8 @@ TORCH_IN_WORKER = ["worker.run", "worker.calibrate", "worker.repeats", "worker.p
 ROOMS = {
     "fastapi": ["service.api", "service.app"],
     "starlette": ["service.api"],
-    "uvicorn": ["service.serve"],
+    "uvicorn": ["service.serve", "service.deadlines"],
+    "h11": ["service.deadlines"],
     "celery": ["service.jobs.queue", "worker.app", "worker.tasks"],
     "kombu": ["service.jobs.queue", "service.jobs.transport"],
     "redis": ["service.jobs.embedded_broker"],

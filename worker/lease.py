@@ -34,8 +34,8 @@ class Lease:
         return self._ended
 
     @contextmanager
-    def guarding(self, end_run: Callable[[], None]) -> Iterator[None]:
-        """Calls `end_run` when the lease is over, whatever the thread of the block waits for.
+    def guarding(self, end_run: Callable[[], None], **told: object) -> Iterator[None]:
+        """Calls `end_run` when the lease is over, whatever the thread of the block waits for; `told` is logged then.
 
         That thread may hang in a call to a database that neither answers nor refuses.
         """
@@ -44,7 +44,7 @@ class Lease:
         def guard() -> None:
             while not done.wait(self.beat / 4):
                 if self.over():
-                    log.warning("lease_not_renewed_in_time", seconds=self.seconds)
+                    log.warning("lease_not_renewed_in_time", seconds=self.seconds, **told)
                     end_run()
                     return
 

@@ -5,7 +5,6 @@ import hashlib
 import os
 import sys
 import time
-import traceback
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from service.inference.encoding import TextEncoder
 from service.inference.network import TextClassifier
 from service.inference.predictions import Encoding
 from service.jobs.report import Repeat, Validation
-from service.logs import configure_logs
+from service.logs import configure_logs, get_logger, tell_with_each_line
 from service.models.base_models import BaseCheckpoint, locate
 from service.store.artifacts import ArtifactStore
 from service.store.records import Json
@@ -47,6 +46,7 @@ from worker.training.probe import fit_probe
 from worker.training.randomness import seed_everything
 from worker.training.vocabulary import Vocabulary, grow_back, shrink
 
+log = get_logger(__name__)
 SECONDS_BETWEEN_REPORTS = 1.0
 
 
@@ -305,6 +305,7 @@ def main() -> int:
     start_pulse(channel)
     _go_first_when_memory_runs_out()
     configure_logs(order.settings.log_level, process="run")
+    tell_with_each_line(job_id=order.job_id, attempt=order.attempt)
     quieten()
     os.nice(5)  # answers come before training where both share a machine
     try:
@@ -314,7 +315,7 @@ def main() -> int:
     except ClassiglotError as error:
         channel.send("failed", code=error.code, message=error.message)
     except Exception as error:  # the last line of defence: the job must learn that it failed
-        traceback.print_exc()
+        log.exception("run_failed")
         if _is_out_of_memory(error):
             channel.send("failed", code=OUT_OF_MEMORY, message="memory ran out; try a smaller batch_size or max_length")
         else:

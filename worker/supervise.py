@@ -81,7 +81,7 @@ class Attempt:
         process = TrainingProcess(order)
         self.log.info("run_started", pid=process.pid)
         try:
-            with self.lease.guarding(process.end):
+            with self.lease.guarding(process.end, job_id=self.job.id, attempt=self.job.attempt):
                 self._note(f"attempt {self.job.attempt} started")
                 self._watch(process, dataset)
         finally:

@@ -8,7 +8,8 @@ from fastapi import Depends, Request
 
 from service.access.gate import Gate
 from service.access.rates import RateLimits
-from service.inference.batcher import Engine
+from service.api.following import Following
+from service.inference.engine import Engine
 from service.inference.runtime import Runtime
 from service.inference.shelf import Shelf
 from service.jobs.queue import Doorbell
@@ -31,9 +32,10 @@ class Context:
     closing: threading.Event
     gate: Gate
     rates: RateLimits
+    following: Following
 
 
-def _get_context(request: Request) -> Context:
+async def _get_context(request: Request) -> Context:  # async, or FastAPI would call a thread for it
     return cast(Context, request.app.state.context)
 
 

@@ -1,7 +1,7 @@
 """`/jobs/{id}/events`: what happened, by polling or as server-sent events."""
 
-import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -11,15 +11,15 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, In
 from service.api.fields import Id, NeverNull, PageOf, rfc3339
-from service.api.guard import REFUSALS, Reader, still_admitted
+from service.api.following import News
+from service.api.guard import REFUSALS, Reader, credentials_of
 from service.api.jobs import find_job
 from service.api.problems import responses
-from service.errors import ClassiglotError
+from service.errors import ClassiglotError, Unavailable
 from service.store import events as event_rows
 from service.store.records import FINAL, EventRecord, Page
 
 router = APIRouter(tags=["jobs"], responses=REFUSALS)
-POLL_SECONDS = 0.5
 PING_SECONDS = 15.0
 DIGITS = r"^[0-9]{1,15}$"
 Number = Annotated[str | None, Query(pattern=DIGITS, description="the id of the last event seen"), NeverNull()]
@@ -83,24 +83,33 @@ def _read(context: Context, project: str, job_id: str, limit: int, after: int) -
 async def _stream(context: Context, request: Request, project: str, job_id: str, after: int) -> AsyncIterator[bytes]:
     """Every event after number `after`, as it comes; ends once the job is final and all has been sent, when the
     service stops or the key is revoked: the client then asks again with Last-Event-ID."""
-    silent = 0.0
+    opened_with = credentials_of(request)
+
+    def read(project: str, job_id: str, after: int) -> News:
+        # the status first: what is written before a job becomes final is then read below
+        final = find_job(project, job_id, context).status in FINAL
+        page = _read(context, project, job_id, 500, after)
+        return News(
+            b"".join(map(_sent, page.data)), max((e.number for e in page.data), default=after), page.has_more, final
+        )
+
     while not context.closing.is_set():
         try:
-            await still_admitted(request, context)
-            # the status first: what is written before a job becomes final is then read below
-            job = await run_in_threadpool(find_job, project, job_id, context)
-            page = await run_in_threadpool(_read, context, project, job_id, 500, after)
+            with suppress(Unavailable):  # a database that is away is waited for
+                news = await context.following.read(project, job_id, after, read)
+                after = news.number
+                if news.sent:
+                    yield news.sent
+                if news.more:
+                    continue
+                if news.final:
+                    return
+            while not await context.following.wait(project, job_id, after, opened_with, PING_SECONDS):
+                yield format_sse_event(comment="still here")
         except ClassiglotError:
             return  # the client comes back with Last-Event-ID, and is told then
-        for event in page.data:
-            after, silent = event.number, 0.0
-            shown = view(event)
-            yield format_sse_event(data_str=shown.model_dump_json(), event=shown.type, id=shown.id)
-        if not page.data:
-            if job.status in FINAL:
-                return
-            await asyncio.sleep(POLL_SECONDS)
-            silent += POLL_SECONDS
-            if silent >= PING_SECONDS:
-                silent = 0.0
-                yield format_sse_event(comment="still here")
+
+
+def _sent(event: EventRecord) -> bytes:
+    shown = view(event)
+    return format_sse_event(data_str=shown.model_dump_json(), event=shown.type, id=shown.id)

@@ -4,11 +4,9 @@ A route learns its project from nothing but the `Access` that its guard gives it
 """
 
 import re
-from collections.abc import Awaitable
 from ipaddress import IPv6Network, ip_address
 from typing import Annotated, Any
 
-import structlog
 from fastapi import APIRouter, Depends, Request, Security
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
@@ -18,9 +16,11 @@ from starlette.concurrency import run_in_threadpool
 from service.access.rates import Count, too_many
 from service.access.scopes import SCOPES, Access, Scope
 from service.api.context import Context, In
+from service.api.following import Credentials
 from service.api.observe import MARKS, RATE_HEADERS
 from service.api.problems import responses
 from service.errors import Unauthenticated
+from service.logs import tell_with_each_line
 
 REFUSALS = responses(401, 403, 429)
 # Probes of load balancers have no key. The document and its page tell no more than the public source does.
@@ -48,7 +48,7 @@ class Guard:
         if self not in marks:  # else `admit_early` was here before the body was read
             marks[self] = await run_in_threadpool(self._admit, request, context)
         access: Access = marks[self]
-        structlog.contextvars.bind_contextvars(project=access.project, key_id=access.key_id)
+        tell_with_each_line(project=access.project, key_id=access.key_id)
         return access
 
     def _admit(self, request: Request, context: Context) -> Access:
@@ -89,17 +89,16 @@ async def admit_early(request: Request, dependant: Dependant) -> None:
         await guard.admit(request, request.app.state.context)
 
 
-def still_admitted(request: Request, context: Context) -> Awaitable[Access]:
-    """For answers that take long. Raises: Unauthenticated once the key is revoked or has expired."""
-    return run_in_threadpool(_identify, request, context)
+def credentials_of(request: Request) -> Credentials:
+    return Credentials(_key_of(request), _is_local(request))
 
 
 def _identify(request: Request, context: Context) -> Access:
-    key = _key_of(request)
+    brought = credentials_of(request)
     try:
-        return context.gate.admit(key, is_local=_is_local(request))
+        return context.gate.admit(brought.key, is_local=brought.is_local)
     except Unauthenticated:
-        if key is not None:
+        if brought.key is not None:
             context.rates.count_wrong_key(_network_of(request))
         raise
 

@@ -9,6 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.problems import crashed
 from service.logs import get_logger
 
 log = get_logger(__name__)
@@ -36,7 +37,7 @@ class Observer:
         request_id = _request_id(scope)
         marks: dict[object, Any] = {}
         scope[MARKS] = marks
-        status = 500
+        status = 0
 
         async def send_marked(message: Message) -> None:
             nonlocal status
@@ -49,8 +50,13 @@ class Observer:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self.app(scope, receive, send_marked)
+            except Exception as error:  # here, where its log line still has the request's id
+                log.exception("request_crashed", route=_route(scope), error=type(error).__name__)
+                if status:
+                    raise  # the answer has begun: only a broken connection can say that it is not whole
+                await crashed()(scope, receive, send_marked)
             finally:
-                _note(scope, status, time.perf_counter() - began)
+                _note(scope, status or 500, time.perf_counter() - began)
 
 
 def _request_id(scope: Scope) -> str:
@@ -58,8 +64,14 @@ def _request_id(scope: Scope) -> str:
     return given if _GOOD_ID.fullmatch(given) else secrets.token_hex(8)
 
 
+def _route(scope: Scope) -> str:
+    """The pattern, so that ids do not become series, and paths that a client made up are not told."""
+    route: str = getattr(scope.get("route"), "path", "none")
+    return route
+
+
 def _note(scope: Scope, status: int, seconds: float) -> None:
-    route = getattr(scope.get("route"), "path", "none")  # the pattern, so that ids do not become series
+    route = _route(scope)
     method = scope["method"] if scope["method"] in METHODS else "other"  # nor words that a client made up
     REQUESTS.labels(method, route, str(status)).inc()
     SECONDS.labels(route).observe(seconds)

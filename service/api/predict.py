@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 
@@ -10,6 +10,7 @@ from service.api.context import Context, In
 from service.api.fields import Body, SafeText
 from service.api.guard import REFUSALS, Predictor
 from service.api.json_route import JsonRoute
+from service.api.leaving import unless_left
 from service.api.observe import PREDICTED_TEXTS
 from service.api.predict_lines import DOCUMENTED
 from service.api.problems import responses
@@ -56,16 +57,21 @@ class PredictView(BaseModel):
     "/predict",
     response_model=PredictView,
     openapi_extra=DOCUMENTED,
-    responses=responses(400, 404, 413, 415, 422, 429, 503),
+    responses=responses(400, 404, 413, 415, 422, 429, 500, 503),
 )
-async def predict(body: PredictBody, context: In, access: Predictor) -> PredictView:
+async def predict(body: PredictBody, request: Request, context: In, access: Predictor) -> PredictView:
     """Labels for texts, in the order asked. A name answers with its best version.
 
     Any number of texts may be sent as NDJSON (`{"text": "…"}` a line) or CSV, with `model`, `top_k` and `threshold` in
     the query; the answer then is NDJSON, a line for each row.
     """
+    context.engine.must_have_room()  # before any work: in an overload, refusals must cost little
     _check_texts(body.texts, context)
-    loaded = await context.shelf.take(access.project, body.model)
+    return await unless_left(request, _predict(body, context, access.project))
+
+
+async def _predict(body: PredictBody, context: Context, project: str) -> PredictView:
+    loaded = await context.shelf.take(project, body.model)
     rows = await run_in_threadpool(loaded.classifier.encoder.encode, body.texts)
     scores = await loaded.batcher.score(rows)
     predictions = read_predictions(scores, rows, loaded.classifier.card, body.threshold, body.top_k)

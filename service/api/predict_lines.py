@@ -21,7 +21,7 @@ from service.api.fields import SafeText
 from service.api.guard import Predictor
 from service.api.observe import PREDICTED_TEXTS
 from service.api.text_lines import MEDIA_TYPES, Fault, read_texts
-from service.errors import Overloaded
+from service.errors import InferenceFailed, Overloaded
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
 from service.inference.shelf import Loaded
 from service.logs import get_logger
@@ -29,6 +29,7 @@ from service.logs import get_logger
 log = get_logger(__name__)
 ROWS = 512  # in work at once: enough to find texts of like length
 KEPT_IN_MEMORY = 1024 * 1024  # bytes of a body; the rest waits in a temporary file
+Answer = Prediction | Fault | InferenceFailed
 
 
 class LinesRoute(APIRoute):
@@ -98,34 +99,50 @@ async def _answer(
 
 async def _next_piece(
     texts: Iterator[str | Fault], loaded: Loaded, threshold: float | None, top_k: int | None
-) -> list[Prediction | Fault]:
+) -> list[Answer]:
     """The answers to the next rows, in their order; [] after the last."""
     entries: list[str | Fault] = await run_in_threadpool(lambda: list(islice(texts, ROWS)))
     sound = [entry for entry in entries if not isinstance(entry, Fault)]
     rows = await run_in_threadpool(loaded.classifier.encoder.encode, sound) if sound else []
     try:
-        scores = await _score(loaded, rows) if rows else None
-    except Exception:  # the batcher has said which text it was; the stream goes on
+        scores = await _score(loaded, rows) if rows else []
+    except Exception:  # the stream goes on
         log.exception("piece_failed", rows=len(rows))
-        return [entry if isinstance(entry, Fault) else Fault("could not be computed; try again") for entry in entries]
-    card = loaded.classifier.card
-    predictions = iter(read_predictions(scores, rows, card, threshold, top_k) if scores is not None else [])
+        failed = InferenceFailed("could not be computed; send it again")
+        return [entry if isinstance(entry, Fault) else failed for entry in entries]
+    answers = iter(_read(loaded, rows, scores, threshold, top_k))
     PREDICTED_TEXTS.inc(len(rows))
-    return [entry if isinstance(entry, Fault) else next(predictions) for entry in entries]
+    return [entry if isinstance(entry, Fault) else next(answers) for entry in entries]
 
 
-async def _score(loaded: Loaded, rows: list[Encoding]) -> Scores:
+def _read(
+    loaded: Loaded,
+    rows: list[Encoding],
+    scores: list[Scores | InferenceFailed],
+    threshold: float | None,
+    top_k: int | None,
+) -> Iterator[Prediction | InferenceFailed]:
+    for row, answer in zip(rows, scores, strict=True):
+        if isinstance(answer, InferenceFailed):
+            yield answer
+        else:
+            yield from read_predictions(answer[None], [row], loaded.classifier.card, threshold, top_k)
+
+
+async def _score(loaded: Loaded, rows: list[Encoding]) -> list[Scores | InferenceFailed]:
     """Waits for room: who sends a file has time."""
     while True:
         try:
-            return await loaded.batcher.score(rows)
+            return await loaded.batcher.score_each(rows)
         except Overloaded as overloaded:
             await asyncio.sleep(overloaded.retry_after or 1)
 
 
-def _line(row: int, answer: Prediction | Fault) -> str:
+def _line(row: int, answer: Answer) -> str:
     if isinstance(answer, Fault):
         told = {"row": row, "error": {"code": "text_invalid", "message": str(answer)}}
+    elif isinstance(answer, InferenceFailed):
+        told = {"row": row, "error": {"code": answer.code, "message": answer.message}}
     else:
         told = {"row": row, **asdict(answer)}
     return json.dumps(told, ensure_ascii=False) + "\n"

@@ -13,7 +13,7 @@ from starlette.routing import Match
 
 from service.api.observe import METHODS
 from service.datasets.complaints import shorten
-from service.errors import ClassiglotError, Detail, Overloaded, Unavailable
+from service.errors import ClassiglotError, ClientLeft, Detail, Overloaded, Unavailable
 from service.logs import get_logger
 
 log = get_logger(__name__)
@@ -49,7 +49,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
     app.add_exception_handler(ClientDisconnect, _left)  # type: ignore[arg-type]
-    app.add_exception_handler(Exception, _unknown)
 
 
 def problem(
@@ -137,10 +136,10 @@ def _methods_here(request: Request) -> str:
 
 
 async def _left(request: Request, _: ClientDisconnect) -> JSONResponse:
-    """Before its body's end: nobody reads this answer, and nothing has broken."""
-    return await _http(request, HTTPException(400))
+    """In the middle of its body: no fault of ours, and nobody reads this."""
+    return await _known(request, ClientLeft("the client closed the connection before its request was whole"))
 
 
-async def _unknown(request: Request, error: Exception) -> JSONResponse:
-    log.exception("request_crashed", path=request.url.path, error=type(error).__name__)
-    return problem(500, "internal", "something broke here; the service's log says what")
+def crashed() -> JSONResponse:
+    """The answer to whoever met a bug."""
+    return problem(500, "internal", "something broke here; the service's log says what, under this X-Request-Id")

@@ -75,9 +75,10 @@ async def live() -> Health:
 
 @router.get("/health/ready", response_model=Health, responses=responses(503))
 def ready(context: In) -> Health:
-    """200 when requests can be served: the database answers, and the service is not stopping."""
+    """200 when requests can be served: database and model thread answer, and the service is not stopping."""
     if context.closing.is_set():
         raise Unavailable("the service is stopping; ask another, or try again in a moment", code="stopping")
+    context.engine.must_get_on()
     context.database.ping()
     return Health()
 

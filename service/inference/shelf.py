@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.errors import ClassiglotError, Unavailable
-from service.inference.batcher import Batcher, Engine
+from service.inference.batcher import Batcher
+from service.inference.engine import Engine
 from service.logs import get_logger
 from service.store.records import ModelRecord
 

@@ -11,6 +11,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from service.errors import DiskFull, Unavailable
 from service.logs import get_logger
+from service.store.hang import Hang
 
 log = get_logger(__name__)
 Transaction = Connection  # its name elsewhere: SQLAlchemy stays in this package
@@ -30,7 +31,9 @@ class Database:
     would otherwise fail at once with SQLITE_BUSY, whatever the time-out says.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: float | None = None) -> None:
+        """`patience`: seconds after which a statement that PostgreSQL does not answer is given up; None: by the
+        network's clocks alone, for which a server that is paused, not gone, is fine."""
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
@@ -38,22 +41,23 @@ class Database:
         connect_args = {} if self.is_sqlite else _POSTGRES
         self.engine = create_engine(
             self.url, pool_size=10, max_overflow=40, pool_timeout=5, pool_pre_ping=not self.is_sqlite,
-            connect_args=connect_args,
+            connect_args=connect_args, hide_parameters=True,  # texts and keys: an error that is logged must not tell
         )  # fmt: skip
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        self._hang = Hang(self.engine, _POSTGRES, patience) if patience and not self.is_sqlite else None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads. Raises: Unavailable when the database does not answer."""
-        with _as_unavailable(), self.engine.connect() as connection, connection.begin():
+        with self._answering(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write, committed at the end of the block, rolled back on an exception."""
-        with _as_unavailable(), self.engine.connect() as plain:
+        with self._answering(), self.engine.connect() as plain:
             connection = plain.execution_options(classiglot_write=True)
             with connection.begin():
                 yield connection
@@ -64,7 +68,16 @@ class Database:
             connection.execute(text("SELECT 1"))
 
     def close(self) -> None:
+        if self._hang:
+            self._hang.close()
         self.engine.dispose()
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        if self._hang and self._hang.known:
+            raise _unavailable()
+        with _as_unavailable():
+            yield
 
 
 @contextmanager
@@ -76,11 +89,13 @@ def _as_unavailable() -> Iterator[None]:
         log.warning("database_unavailable", error=type(error).__name__, cause=cause)
         if "disk is full" in cause or "No space left on device" in cause:
             raise DiskFull("the database's disk is full; free some room, then try again", retry_after=60) from error
-        raise Unavailable(
-            "the database does not answer; try again in a few seconds",
-            code="database_unavailable",
-            retry_after=5,
-        ) from error
+        raise _unavailable() from error
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(
+        "the database does not answer; try again in a few seconds", code="database_unavailable", retry_after=5
+    )
 
 
 def _prepare_sqlite(connection: PoolProxiedConnection, _entry: ConnectionPoolEntry) -> None:

@@ -165,6 +165,13 @@ def statuses(tx: Connection, job_ids: list[str]) -> dict[str, str]:
     return {job_id: status for job_id, status in tx.execute(query).all()}
 
 
+def last_events(tx: Connection, project: str, job_ids: list[str]) -> dict[str, tuple[str, int]]:
+    """Status and number of the last event of each of these jobs that the project has."""
+    mine = (jobs.c.project == project, jobs.c.id.in_(job_ids))
+    query = select(jobs.c.id, jobs.c.status, jobs.c.last_event).where(*mine)
+    return {job_id: (status, number) for job_id, status, number in tx.execute(query).all()}
+
+
 # -- parts --------------------------------------------------------------------------------------------
 
 

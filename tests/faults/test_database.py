@@ -5,16 +5,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from faults.conftest import Deploy
 from faults.invariants import all_jobs
-from parts.deployment import ROOT, Deployment, free_port, wait_until
-from parts.postgres import drop_database, fresh_database, postgres_server
+from faults.test_serving import Clients
+from parts.deployment import ROOT, Deployment, free_port, is_ready, wait_until
+from parts.postgres import drop_database, fresh_database, paused, postgres_server
 from parts.rows import add_job, claim
+from parts.subscribers import Subscribers
 from service.store import jobs
 from service.store.database import Database
 from service.store.migrate import migrate
@@ -118,6 +121,63 @@ def test_a_sqlite_file_that_is_locked_refuses_and_heals(deploy: Deploy) -> None:
     thief.close()
     deployment.wait_for_status(job_id, "succeeded")
     assert deployment.job(job_id).attempt == 1
+
+
+def test_a_postgresql_server_that_stands_still_makes_nobody_wait_who_can_do_without(deploy: Deploy) -> None:
+    """B31: all its processes are paused for 8 s, under 8 clients that predict and one that follows a job."""
+    with postgres_server() as server:
+        deployment = deploy(fresh_database(server), lease_seconds=60, light_epoch_seconds=0.2)
+        dataset = _serve_and_upload(deployment)
+        job_id = deployment.submit(dataset, num_epochs=70)
+        deployment.wait_for(job_id, lambda job: job.progress["step"] > 2)
+        follower = Subscribers(deployment.api_port, job_id, 1, restless=0)
+        wait_until(lambda: follower.seen[0], 10)
+        load = TimedClients(deployment)
+        with paused(server):
+            unready = wait_until(lambda: deployment.client.get("/health/ready").status_code == 503, 6)
+            assert unready < 5
+            refused = _seconds(lambda: deployment.client.post("/jobs", json={"dataset_id": dataset}), 503)
+            read = _seconds(lambda: deployment.client.get(f"/jobs/{job_id}"), 503)
+            alive = _seconds(lambda: deployment.client.get("/health/live"), 200)
+            known = time.monotonic()
+            time.sleep(8 - unready)
+        ready = wait_until(lambda: is_ready(deployment.client), 10, deployment.tail)
+        assert load.end() == {200}
+        slowest = max(seconds for _, seconds in load.seconds)
+        then = max(seconds for began, seconds in load.seconds if began > known)
+        assert slowest < 5
+        assert max(refused, read, alive, then) < 1
+        assert ready < 5
+        deployment.wait_for_status(job_id, "succeeded", 90)
+        follower.end(10)
+        assert follower.seen == [list(range(1, deployment.job(job_id).last_event + 1))]
+        print(
+            f"B31: database paused: not ready after {unready:.1f} s; {len(load.seconds)} predictions, the slowest "
+            f"{slowest:.1f} s, {then:.2f} s once it was known; ready {ready:.1f} s after it went on"
+        )
+        for part in deployment.parts:
+            part.stop()
+
+
+class TimedClients(Clients):
+    """`seconds`: when each prediction began, and how long it took."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.seconds: list[tuple[float, float]] = []
+
+        def ask() -> int:
+            began = time.monotonic()
+            status = deployment.client.post("/predict", json={"texts": ["a dog"]}).status_code
+            self.seconds.append((began, time.monotonic() - began))
+            return status
+
+        super().__init__(ask, 8)
+
+
+def _seconds(ask: Callable[[], httpx.Response], status: int) -> float:
+    began = time.monotonic()
+    assert ask().status_code == status
+    return time.monotonic() - began
 
 
 def _serve_and_upload(deployment: Deployment) -> str:

@@ -161,9 +161,9 @@ class Deployment:
         mark = self.environment["ARTIFACTS_URL"].encode()
         return [words.decode() for _, words, environment in running() if mark in environment]
 
-    def make_key(self, project: str) -> dict[str, str]:
+    def make_key(self, project: str, scopes: str = "read,train,predict") -> dict[str, str]:
         """The header of a key of that project, made by the command line. From now on every request needs one."""
-        words = ("keys", "create", "--name", "test", "--scopes", "read,train,predict", "--project", project)
+        words = ("keys", "create", "--name", "test", "--scopes", scopes, "--project", project)
         command = [sys.executable, "-m", "service.cli", *words]
         environment = self.environment | {"DATA_DIR": str(self.root / "data-keys")}
         made = subprocess.run(
@@ -184,8 +184,8 @@ class Deployment:
         assert job.status_code == 202, job.text
         return str(job.json()["id"])
 
-    def upload(self) -> str:
-        body = {"name": "toys", "language": "english", "train": columns(*choosing(120))}
+    def upload(self, body: dict[str, Any] | None = None) -> str:
+        body = body or {"name": "toys", "language": "english", "train": columns(*choosing(120))}
         dataset = self.client.post("/datasets", json=body)
         assert dataset.status_code == 201, dataset.text
         return str(dataset.json()["id"])

@@ -33,14 +33,22 @@ def publish(
     labels: Sequence[str] = LABELS,
     max_length: int = 64,
     seed: int = 0,
+    spoilt: bool = False,
     **values: Any,
 ) -> ModelRecord:
-    """Puts a model's folder and row where a finished job puts them. Another `seed` gives other scores."""
+    """Puts a model's folder and row where a finished job puts them. Another `seed` gives other scores.
+
+    `spoilt`: its weights are not what its manifest says, from before anybody can ask for it.
+    """
     model_id, job_id = new_id("mdl"), new_id("job")
     thresholds = [0.5] * len(labels) if task == "deciding" else []
     card = ModelCard(task, list(labels), max_length, BASE, job_id, "0" * 64, thresholds)
     with artifacts.writing("models", model_id) as folder:
         write_model(folder, card, seed)
+    if spoilt:
+        weights = artifacts.path("models", model_id) / "model.safetensors"
+        content = weights.read_bytes()
+        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     row = {"id": model_id, "job_id": job_id, "task": task, "labels": list(labels), "base_model": BASE}
     return add_model(database, **row, **values)
 

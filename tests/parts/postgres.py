@@ -1,5 +1,6 @@
 """A real PostgreSQL server for a test session: on a private Unix socket, in a folder of its own, gone at the end."""
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -50,6 +51,26 @@ def postgres_server(binaries: Path | None = None) -> Iterator[str]:
             yield f"postgresql+psycopg://postgres@/postgres?host={folder}&port=5432"
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def paused(server_url: str) -> Iterator[None]:
+    """All processes of the server stand still for the block: they neither answer nor refuse."""
+    folder = Path(parse_qs(urlsplit(server_url).query)["host"][0])
+    (pid_file,) = folder.rglob("postmaster.pid")
+    main = int(pid_file.read_text().split()[0])
+    children = Path(f"/proc/{main}/task/{main}/children")
+    stopped = [main]
+    try:
+        os.kill(main, signal.SIGSTOP)  # first, so that no child is born meanwhile
+        stopped += map(int, children.read_text().split())
+        for pid in stopped[1:]:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def fresh_database(server_url: str) -> str:

@@ -8,17 +8,25 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from service.errors import Overloaded
-from service.inference.batcher import Batcher, Engine
+from service.errors import InferenceFailed, Overloaded, Unavailable
+from service.inference.batcher import Batcher
+from service.inference.engine import Engine
 from service.inference.predictions import Encoding, Scores
 
 
 class CountingForward:
     """Answers each row with its first id; remembers batches; `poison` ids fail the whole batch."""
 
-    def __init__(self, seconds: float = 0.0, poison: int | None = None, most_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        seconds: float = 0.0,
+        poison: int | None = None,
+        most_tokens: int | None = None,
+        not_a_number: int | None = None,
+    ) -> None:
         self.batches: list[list[Encoding]] = []
         self.seconds, self.poison, self.most_tokens = seconds, poison, most_tokens
+        self.not_a_number = not_a_number
         self.threads: set[int] = set()
 
     def __call__(self, rows: Sequence[Encoding]) -> Scores:
@@ -29,7 +37,8 @@ class CountingForward:
             raise ValueError("poison")
         if self.most_tokens and len(rows) * max(len(row.ids) for row in rows) > self.most_tokens:
             raise MemoryError("out of memory")
-        return np.array([[row.ids[0]] for row in rows], dtype=np.float32)
+        scores = [[np.nan if row.ids[0] == self.not_a_number else row.ids[0]] for row in rows]
+        return np.array(scores, dtype=np.float32)
 
 
 def row(number: int, length: int = 4) -> Encoding:
@@ -119,11 +128,102 @@ def test_one_poisoned_text_fails_its_own_caller_only() -> None:
         batcher = make(CountingForward(seconds=0.01, poison=13), max_batch_tokens=128)
         asked = [ask(batcher, row(number)) for number in range(32)]
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        assert isinstance(answers[13], ValueError)
+        assert isinstance(answers[13], InferenceFailed)
         assert [answer for number, answer in enumerate(answers) if number != 13] == [
             [float(number)] for number in range(32) if number != 13
         ]
         assert await ask(batcher, row(1)) == [1.0]
+
+    asyncio.run(scenario())
+
+
+def test_a_text_without_a_finite_score_is_named_and_its_neighbours_are_answered() -> None:
+    async def scenario() -> None:
+        batcher = make(CountingForward(not_a_number=3))
+        answers = await batcher.score_each([row(number) for number in range(6)])
+        assert [isinstance(answer, InferenceFailed) for answer in answers] == [number == 3 for number in range(6)]
+        with pytest.raises(InferenceFailed, match="text 3") as caught:
+            await batcher.score([row(number) for number in range(6)])
+        assert [detail.row for detail in caught.value.details] == [3]
+
+    asyncio.run(scenario())
+
+
+def test_a_model_that_answers_for_the_wrong_number_of_texts_leaves_nobody_waiting() -> None:
+    async def scenario() -> None:
+        batcher = Batcher(lambda rows: np.zeros((len(rows) + 1, 1), dtype=np.float32), Engine(64, 10_000))
+        answers = await asyncio.wait_for(batcher.score_each([row(1), row(2)]), 5)
+        assert [type(answer) for answer in answers] == [InferenceFailed, InferenceFailed]
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_that_cannot_be_planned_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        batcher = make(CountingForward())
+
+        def fail() -> list[object]:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(batcher, "_next_batch", fail)
+        (answer,) = await asyncio.wait_for(batcher.score_each([row(1)]), 5)
+        assert isinstance(answer, InferenceFailed)
+        monkeypatch.undo()
+        assert await ask(batcher, row(1)) == [1.0]
+
+    asyncio.run(scenario())
+
+
+def test_who_would_wait_too_long_is_refused_at_once_and_who_did_wait_is_told() -> None:
+    async def scenario() -> None:
+        engine = Engine(64, 10_000, max_wait_seconds=0.5)
+        batcher = Batcher(CountingForward(seconds=0.2), engine)
+        await ask(batcher, row(0, 64))  # shows the pace: 0.2 s for 64 tokens
+        accepted = [asyncio.create_task(ask(batcher, row(number, 64))) for number in range(3)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(Overloaded) as caught:
+            await ask(batcher, row(9, 64))
+        assert caught.value.retry_after == 1
+        assert await asyncio.gather(*accepted) == [[0.0], [1.0], [2.0]]
+        slower = CountingForward(seconds=0.8)
+        late = Batcher(slower, engine)  # its pace is not known: too many are let in
+        answers = await asyncio.gather(*(ask(late, row(number, 64)) for number in range(3)), return_exceptions=True)
+        assert answers[0] == [0.0]
+        assert [type(answer) for answer in answers[1:]] == [Overloaded, Overloaded]
+        assert len(slower.batches) == 1
+        assert engine.seconds_in_line == pytest.approx(0)
+
+    asyncio.run(scenario())
+
+
+def test_a_stuck_thread_is_told_to_all_who_wait_and_forgiven_when_it_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr("service.inference.batcher.SHORTEST_LIMIT", 0.5)
+        released = threading.Event()
+        engine = Engine(64, 10_000)
+        engine.watch()
+        forward = CountingForward()
+        batcher = Batcher(forward, engine)
+        await ask(batcher, row(0))
+
+        def wait_and_compute(rows: Sequence[Encoding]) -> Scores:
+            released.wait(30)
+            return forward(rows)
+
+        stuck = Batcher(wait_and_compute, engine)
+        stuck._pace.note(4, 0.001)
+        waiting = [asyncio.create_task(ask(each, row(1))) for each in (stuck, batcher, stuck)]
+        answers = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+        assert [type(answer) for answer in answers] == [Unavailable] * 3
+        with pytest.raises(Unavailable):
+            await ask(batcher, row(2))
+        released.set()
+        while engine.stuck:
+            await asyncio.sleep(0.01)
+        assert await ask(batcher, row(2)) == [2.0]
+        engine.close()
 
     asyncio.run(scenario())
 

@@ -7,8 +7,8 @@ import torch
 
 from parts.finished_models import publish
 from service.errors import ArtifactCorrupt, NotFound, Unacceptable, Unavailable
-from service.inference.batcher import Engine
 from service.inference.classifier import Classifier
+from service.inference.engine import Engine
 from service.inference.shelf import Shelf
 from service.models.versions import ModelCatalog
 from service.store.artifacts import ArtifactStore
