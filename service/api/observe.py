@@ -9,7 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.problems import crashed
+from service.api.problems import METHODS, crashed
 from service.logs import get_logger
 
 log = get_logger(__name__)
@@ -19,7 +19,6 @@ SECONDS = Histogram("classiglot_request_seconds", "Time to the end of the answer
 PREDICTED_TEXTS = Counter("classiglot_predicted_texts", "Texts that were answered", registry=REGISTRY)
 MARKS = "classiglot.marks"  # in a scope: what the guard leaves for the way out
 RATE_HEADERS = "rate headers"
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

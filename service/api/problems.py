@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from service.api.observe import METHODS
 from service.datasets.complaints import shorten
 from service.errors import ClassiglotError, ClientLeft, Detail, Overloaded, Unavailable
 from service.logs import get_logger
@@ -103,6 +102,7 @@ def _message(fault: Mapping[str, Any]) -> str:
     return str(fault["msg"]).removeprefix("Value error, ")
 
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _CODES = {
     400: "body_unreadable",
     404: "route_not_found",
