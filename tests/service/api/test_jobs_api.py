@@ -131,8 +131,10 @@ BOUNDS: dict[str, tuple[list[Any], list[Any]]] = {  # accepted, refused
     "sam_start": ([0, 1], [-0.1, 1.1]),
     "ema_decay": ([0, 0.999], [-0.1, 1]),
     "fine_tuned_share": ([0.01, 1], [0, 1.1]),
+    "head_rows": (["train", "train_and_val"], ["val", True, None]),
     "class_weight": (["balanced", "none"], ["Balanced", 1, None]),
     "seed": ([0, 2**32 - 1], [-1, 2**32, 0.5]),
+    "repeats": ([1, 10], [0, 11, "3", 2.0]),
 }
 
 
