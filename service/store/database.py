@@ -51,13 +51,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads. Raises: Unavailable when the database does not answer."""
-        with self._answering(), self.engine.connect() as connection, connection.begin():
+        with _as_unavailable(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write, committed at the end of the block, rolled back on an exception."""
-        with self._answering(), self.engine.connect() as plain:
+        with _as_unavailable(), self.engine.connect() as plain:
             connection = plain.execution_options(classiglot_write=True)
             with connection.begin():
                 yield connection
@@ -72,13 +72,6 @@ class Database:
             self._hang.close()
         self.engine.dispose()
 
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        if self._hang and self._hang.known:
-            raise _unavailable()
-        with _as_unavailable():
-            yield
-
 
 @contextmanager
 def _as_unavailable() -> Iterator[None]:
@@ -89,13 +82,11 @@ def _as_unavailable() -> Iterator[None]:
         log.warning("database_unavailable", error=type(error).__name__, cause=cause)
         if "disk is full" in cause or "No space left on device" in cause:
             raise DiskFull("the database's disk is full; free some room, then try again", retry_after=60) from error
-        raise _unavailable() from error
-
-
-def _unavailable() -> Unavailable:
-    return Unavailable(
-        "the database does not answer; try again in a few seconds", code="database_unavailable", retry_after=5
-    )
+        raise Unavailable(
+            "the database does not answer; try again in a few seconds",
+            code="database_unavailable",
+            retry_after=5,
+        ) from error
 
 
 def _prepare_sqlite(connection: PoolProxiedConnection, _entry: ConnectionPoolEntry) -> None:

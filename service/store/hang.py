@@ -39,7 +39,7 @@ class Hang:
         self._closed.set()
 
     def _connect(self, *_: Any) -> psycopg.Connection[Any]:
-        if self.known:
+        if self.known:  # the pool has dropped its own connections at the first that gave no answer
             raise psycopg.OperationalError("the server does not answer")
         return self._open()
 

@@ -58,13 +58,13 @@ def send_raw(deployment: Deployment, request: str) -> None:
 def crash_with_parameters(deployment: Deployment, dataset: str) -> None:
     """A statement with a planted word among its parameters fails as none should."""
     with deployment.database.write() as tx:
-        tx.exec_driver_sql("ALTER TABLE events RENAME TO events_elsewhere")
+        tx.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN metadata TO elsewhere")
     planted = PLANTED["parameters of a statement that failed"]
     broken = deployment.client.post("/jobs", json={"dataset_id": dataset, "name": planted, "metadata": {"k": planted}})
     assert (broken.status_code, broken.json()["error"]["code"]) == (500, "internal"), broken.text
     assert broken.headers["x-request-id"] in deployment.log.read_text()
     with deployment.database.write() as tx:
-        tx.exec_driver_sql("ALTER TABLE events_elsewhere RENAME TO events")
+        tx.exec_driver_sql("ALTER TABLE jobs RENAME COLUMN elsewhere TO metadata")
 
 
 def dump(deployment: Deployment) -> str:
@@ -82,7 +82,7 @@ def lines_of(log: str) -> list[dict[str, Any]]:
 
 def test_no_secret_and_no_text_is_written_down_and_every_event_is_one_line(deploy: Deploy, postgres_url: str) -> None:
     """B43: at level debug, with a real training run, whose data set has a planted text too."""
-    deployment = deploy(postgres_url, log_level="debug", rate_limit_wrong_keys="none")
+    deployment = deploy(postgres_url, log_level="debug", sweep_seconds=60, rate_limit_wrong_keys="none")
     deployment.start_api()
     deployment.start_worker()
     deployment.wait_for_api()
