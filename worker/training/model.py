@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -45,6 +45,13 @@ def load_model(base: BaseCheckpoint, num_labels: int) -> TextClassifier:
     with _told_of(base):
         encoder = load_encoder(base.folder, base.model_type, attention_probs_dropout_prob=0.0)
     return TextClassifier(encoder, num_labels)
+
+
+def load_embeddings(base: BaseCheckpoint) -> Tensor:
+    """The base model's word embeddings, float32 of shape (vocabulary, hidden size). Raises: BaseModelUnavailable."""
+    table = load_model(base, 1).encoder.get_input_embeddings()
+    assert isinstance(table, nn.Embedding)
+    return table.weight.detach()
 
 
 @contextmanager
