@@ -41,7 +41,7 @@ from worker.training.checkpoint import Checkpoints
 from worker.training.gradients import Gradients
 from worker.training.loop import Plan, Progress, Trainer
 from worker.training.loss import make_loss
-from worker.training.model import Network, load_network, make_optimizer
+from worker.training.model import Network, load_embeddings, load_network, make_optimizer
 from worker.training.probe import fit_probe
 from worker.training.randomness import seed_everything
 from worker.training.vocabulary import Vocabulary, grow_back, shrink
@@ -128,7 +128,7 @@ def _find_best(
     best = checkpoints.load_best(trainer, progress)
 
     channel.send("phase", phase="evaluating")
-    grow_back(trainer.model.encoder, vocabulary)
+    grow_back(network.model.encoder, vocabulary, load_embeddings(base))
     validation = Validation(best=best, history=progress.history)
     return Finished(network, encoder.for_rows(None), base, dataset, rows, truth, validation)
 

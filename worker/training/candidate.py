@@ -5,7 +5,7 @@ fine-tuned ones are right about more texts than either. The head is then fitted 
 `worker.training.probe`), for it belongs to the features of neither end.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -48,11 +48,11 @@ class Candidate:
             self._fill(self.average.tensors)
             return
         self._fill(
-            [start.lerp(tensor, self.share) for start, tensor in zip(self._start, self.average.tensors, strict=True)]
+            start.lerp(tensor, self.share) for start, tensor in zip(self._start, self.average.tensors, strict=True)
         )
         self._fit_head(FINE_TUNED)
 
     @torch.no_grad()
-    def _fill(self, tensors: Sequence[Tensor]) -> None:
+    def _fill(self, tensors: Iterable[Tensor]) -> None:
         for parameter, tensor in zip(self.average.parameters, tensors, strict=True):
             parameter.copy_(tensor)

@@ -115,7 +115,7 @@ def best_epoch(progress: Progress) -> dict[str, Any]:
 
 
 def _numbered(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
-    return {str(number): tensor.detach().cpu().contiguous().clone() for number, tensor in enumerate(tensors)}
+    return {str(number): tensor.detach().cpu().contiguous() for number, tensor in enumerate(tensors)}
 
 
 @torch.no_grad()
@@ -132,11 +132,7 @@ def _prefixed(prefix: str, tensors: RandomState) -> dict[str, Tensor]:
 def _moments(optimizer: SAM) -> dict[str, Tensor]:
     """The base optimizer's state as tensors named `<parameter's number>.<name>`."""
     state = optimizer.base.state_dict()["state"]
-    return {
-        f"{number}.{key}": torch.as_tensor(v).cpu().clone()
-        for number, entry in state.items()
-        for key, v in entry.items()
-    }
+    return {f"{number}.{key}": torch.as_tensor(v).cpu() for number, entry in state.items() for key, v in entry.items()}
 
 
 def _restore_moments(optimizer: SAM, tensors: dict[str, Tensor]) -> None:

@@ -88,6 +88,7 @@ class Trainer:
             progress.step += 1
             progress.losses += loss
             if progress.step % self.plan.steps_per_epoch == 0:
+                self.optimizer.base.zero_grad()  # validation and checkpoint need the memory
                 with self.candidate.in_place():
                     progress.history.append(self._close_epoch(progress) | validate())
                 progress.losses = 0.0

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -46,6 +46,13 @@ def load_model(base: BaseCheckpoint, num_labels: int) -> TextClassifier:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise _unavailable(base, error) from error
     return TextClassifier(encoder, num_labels)
+
+
+def load_embeddings(base: BaseCheckpoint) -> Tensor:
+    """The base model's word embeddings, float32 of shape (vocabulary, hidden size). Raises: BaseModelUnavailable."""
+    table = load_model(base, 1).encoder.get_input_embeddings()
+    assert isinstance(table, nn.Embedding)
+    return table.weight.detach()
 
 
 def _load_tokenizer(base: BaseCheckpoint) -> PreTrainedTokenizerFast:

@@ -19,7 +19,6 @@ class Vocabulary:
 
     kept: Tensor
     row_of_id: Tensor
-    full: Tensor
 
 
 def shrink(encoder: PreTrainedModel, used: Iterable[int]) -> Vocabulary:
@@ -32,14 +31,15 @@ def shrink(encoder: PreTrainedModel, used: Iterable[int]) -> Vocabulary:
     row_of_id = torch.zeros(len(full), dtype=torch.long)
     row_of_id[kept] = torch.arange(len(kept))
     _put(encoder, full[kept].clone())
-    return Vocabulary(kept, row_of_id, full)
+    return Vocabulary(kept, row_of_id)
 
 
-def grow_back(encoder: PreTrainedModel, vocabulary: Vocabulary) -> None:
-    """Writes the trained rows into the full table and gives it back to the encoder."""
-    trained = _embeddings(encoder).weight.detach()
-    full = vocabulary.full.clone()
-    full[vocabulary.kept] = trained.to(full.device)
+def grow_back(encoder: PreTrainedModel, vocabulary: Vocabulary, full: Tensor) -> None:
+    """Writes the trained rows into `full`, the pretrained table, and gives that to the encoder.
+
+    Whoever trains has it read again for this: kept all the time, it would be most of the memory of a run.
+    """
+    full[vocabulary.kept] = _embeddings(encoder).weight.detach().to(full.device)
     _put(encoder, full)
 
 
