@@ -16,7 +16,7 @@ from service.logs import get_logger
 
 log = get_logger(__name__)
 BEAT = 0.5  # seconds between two looks at the pass that is under way
-SHORTEST_LIMIT = 3.5  # seconds that any pass may take: readiness turns within five
+SHORTEST_LIMIT = 3.0  # seconds that any pass may take: readiness turns within five
 FIRST_LIMIT = 60.0  # seconds for a model whose pace is not known yet
 GIVE_UP = 20.0  # seconds that a stuck thread is waited for before the process ends, to be started again
 EXIT_STATUS = 75  # EX_TEMPFAIL of sysexits.h: try again
