@@ -257,7 +257,7 @@ def main() -> int:
     _go_first_when_memory_runs_out()
     configure_logs(order.settings.log_level, process="run")
     quieten()
-    os.nice(5)  # answers come before training where both share a machine
+    os.nice(10)  # answers come before training where both share a machine
     try:
         run(order, channel)
     except Stopped:
