@@ -307,7 +307,7 @@ def main() -> int:
     configure_logs(order.settings.log_level, process="run")
     tell_with_each_line(job_id=order.job_id, attempt=order.attempt)
     quieten()
-    os.nice(5)  # answers come before training where both share a machine
+    os.nice(10)  # answers come before training where both share a machine
     try:
         run(order, channel)
     except Stopped:
