@@ -20,6 +20,7 @@ from worker.supervise import Supervisor
 from worker.tasks import register
 
 log = get_logger(__name__)
+END_SECONDS = 27.0  # from the wish to stop; a run that heeds nothing is ended after 20, whoever waits gives 30
 
 
 def run_worker(settings: Settings) -> None:
@@ -37,6 +38,9 @@ def run_worker(settings: Settings) -> None:
     def begin_to_stop(**_: object) -> None:
         log.info("worker_stopping")
         stopping.set()
+        last_resort = threading.Timer(END_SECONDS, _end)
+        last_resort.daemon = True
+        last_resort.start()
 
     worker_shutting_down.connect(begin_to_stop, weak=False)
     doorbell = Doorbell(make_celery(settings))
@@ -49,6 +53,12 @@ def run_worker(settings: Settings) -> None:
         sweeper.stop()
         doorbell.close()
         database.close()
+
+
+def _end() -> None:
+    """Celery waits for ever for a broker that neither answers nor refuses. The jobs table knows all by now."""
+    log.warning("worker_ended", why="it did not stop in time; the broker may hang")
+    os._exit(0)
 
 
 def _arguments(settings: Settings) -> list[str]:

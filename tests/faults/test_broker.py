@@ -13,6 +13,7 @@ import redis
 from faults.conftest import Deploy
 from faults.invariants import all_jobs
 from parts.deployment import Deployment, wait_until
+from service.store.records import FINAL
 
 LIST = "classiglot:classiglot.jobs"
 
@@ -75,6 +76,29 @@ def test_a_broker_that_hangs_holds_no_request_up(deploy: Deploy, long: bool) -> 
     assert attempts(deployment) == {1}
     slow, slow_predict = slowest["jobs"], slowest["predict"]
     print(f"B5: slowest POST /jobs {slow:.2f} s, /predict {slow_predict:.2f} s; all had run {drained:.1f} s after")
+
+
+def test_a_worker_that_stops_does_not_wait_for_a_broker_that_hangs(deploy: Deploy) -> None:
+    """B15, with the broker paused: the run is handed back all the same."""
+    deployment = deploy(light_epoch_seconds=0.5)
+    deployment.start_api()
+    worker = deployment.start_light_worker()
+    deployment.wait_for_api()
+    dataset = deployment.upload()
+    job_id, *_ = [deployment.submit(dataset, num_epochs=60) for _ in range(3)]
+    deployment.wait_for(job_id, lambda job: job.progress["epoch"] >= 2)
+    deployment.broker.signal(signal.SIGSTOP)
+    time.sleep(1)  # Celery is back at its wait for the next message
+    seconds = worker.stop(30)
+    assert deployment.job(job_id).status == "queued"
+    deployment.broker.signal(signal.SIGCONT)
+    deployment.start_light_worker()
+    deployment.wait_for_status(job_id, "succeeded", 90)
+    for other in all_jobs(deployment):
+        if other.status not in FINAL:
+            deployment.client.post(f"/jobs/{other.id}/cancel")
+    wait_until(lambda: all(job.status in FINAL for job in all_jobs(deployment)), 30)
+    print(f"B15: with the broker paused ended after {seconds:.1f} s")
 
 
 def test_connections_reset_again_and_again_start_nothing_twice(deploy: Deploy, long: bool) -> None:
