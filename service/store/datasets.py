@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, delete, exists, insert, select
 
 from service.store.paging import page_newest_first
-from service.store.records import DatasetRecord, Json, Page
+from service.store.records import UNFINISHED, DatasetRecord, Json, Page
 from service.store.tables import datasets, jobs, now
 
 
@@ -28,9 +28,7 @@ def page(tx: Connection, project: str, limit: int, after: str | None) -> Page[Da
 
 def in_use(tx: Connection, project: str, dataset_id: str) -> bool:
     """Whether a job that is not final still needs the data set."""
-    waiting = exists().where(
-        jobs.c.project == project, jobs.c.dataset_id == dataset_id, jobs.c.status.in_(("queued", "running"))
-    )
+    waiting = exists().where(jobs.c.project == project, jobs.c.dataset_id == dataset_id, jobs.c.status.in_(UNFINISHED))
     return bool(tx.execute(select(waiting)).scalar())
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from service.errors import LeaseLost
 from service.store.paging import page_newest_first
-from service.store.records import Claim, JobRecord, Json, Page
+from service.store.records import UNFINISHED, Claim, JobRecord, Json, Page
 from service.store.tables import jobs, now
 
 _NO_LEASE = {"lease_owner": null(), "lease_until": null()}
@@ -133,7 +133,7 @@ def request_cancel(tx: Connection, project: str, job_id: str) -> JobRecord | Non
     is_queued = jobs.c.status == "queued"
     statement = (
         update(jobs)
-        .where(jobs.c.project == project, jobs.c.id == job_id, jobs.c.status.in_(("queued", "running")))
+        .where(jobs.c.project == project, jobs.c.id == job_id, jobs.c.status.in_(UNFINISHED))
         .values(
             status=case((is_queued, "cancelled"), else_=jobs.c.status),
             finished_at=case((is_queued, now()), else_=jobs.c.finished_at),

@@ -1,10 +1,10 @@
 """Rows of `models`: immutable versions of a project's name; only the pin and the end of one can change."""
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from service.store.paging import page_newest_first
 from service.store.records import Json, ModelRecord, Page
-from service.store.tables import models, now
+from service.store.tables import living_models, models, now
 
 
 def add(tx: Connection, values: Json) -> ModelRecord:
@@ -18,33 +18,33 @@ def add(tx: Connection, values: Json) -> ModelRecord:
 
 
 def get(tx: Connection, project: str, model_id: str) -> ModelRecord | None:
-    row = tx.execute(select(models).where(*_living(project), models.c.id == model_id)).mappings().one_or_none()
+    row = tx.execute(select(models).where(*living_models(project), models.c.id == model_id)).mappings().one_or_none()
     return ModelRecord(**row) if row else None
 
 
 def page(tx: Connection, project: str, limit: int, after: str | None) -> Page[ModelRecord]:
-    query = select(models).where(*_living(project))
+    query = select(models).where(*living_models(project))
     return page_newest_first(tx, query, models, lambda row: ModelRecord(**row), limit, after)
 
 
 def versions(tx: Connection, project: str, names: set[str]) -> list[ModelRecord]:
     """Every living version of these names of the project, oldest first."""
-    query = select(models).where(*_living(project), models.c.name.in_(names))
+    query = select(models).where(*living_models(project), models.c.name.in_(names))
     return [ModelRecord(**row) for row in tx.execute(query.order_by(models.c.version)).mappings()]
 
 
 def names(tx: Connection, project: str, limit: int) -> list[str]:
-    query = select(models.c.name).where(*_living(project)).distinct()
+    query = select(models.c.name).where(*living_models(project)).distinct()
     return list(tx.execute(query.order_by(models.c.name).limit(limit)).scalars())
 
 
 def pin(tx: Connection, project: str, model_id: str) -> bool:
-    statement = update(models).where(*_living(project), models.c.id == model_id)
+    statement = update(models).where(*living_models(project), models.c.id == model_id)
     return tx.execute(statement.values(pinned_at=now())).rowcount == 1
 
 
 def remove(tx: Connection, project: str, model_id: str) -> bool:
-    statement = update(models).where(*_living(project), models.c.id == model_id)
+    statement = update(models).where(*living_models(project), models.c.id == model_id)
     return tx.execute(statement.values(deleted_at=now())).rowcount == 1
 
 
@@ -57,7 +57,3 @@ def living_ids(tx: Connection, ids: list[str]) -> set[str]:
     """Those of `ids` that have a row and are not deleted, whoever owns it."""
     query = select(models.c.id).where(models.c.id.in_(ids), models.c.deleted_at.is_(None))
     return set(tx.execute(query).scalars())
-
-
-def _living(project: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return models.c.project == project, models.c.deleted_at.is_(None)

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 Task = Literal["choosing", "deciding"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
+UNFINISHED: tuple[Status, ...] = ("queued", "running")
 DEFAULT_PROJECT = "default"  # of everything that was made without a key
 Json = dict[str, Any]
 T = TypeVar("T")

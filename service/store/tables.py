@@ -4,6 +4,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    ColumnElement,
     Double,
     ForeignKey,
     Index,
@@ -172,3 +173,8 @@ api_keys = Table(
     Column("expires_at", Double),
     Column("revoked_at", Double),  # the row stays, so that a revoked last key opens nothing
 )
+
+
+def living_models(project: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """What is true of the project's rows of `models` that are not deleted."""
+    return models.c.project == project, models.c.deleted_at.is_(None)

@@ -2,18 +2,17 @@
 
 from sqlalchemy import Connection, func, select
 
-from service.store.records import Usage
-from service.store.tables import datasets, jobs, models
+from service.store.records import UNFINISHED, Usage
+from service.store.tables import datasets, jobs, living_models, models
 
 
 def count(tx: Connection, project: str) -> Usage:
-    living = (models.c.project == project, models.c.deleted_at.is_(None))
-    unfinished = (jobs.c.project == project, jobs.c.status.in_(("queued", "running")))
+    unfinished = (jobs.c.project == project, jobs.c.status.in_(UNFINISHED))
     queries = (
         select(func.count()).select_from(jobs).where(*unfinished),
-        select(func.count()).select_from(models).where(*living),
+        select(func.count()).select_from(models).where(*living_models(project)),
         select(func.coalesce(func.sum(datasets.c.bytes), 0)).where(datasets.c.project == project),
-        select(func.coalesce(func.sum(models.c.bytes), 0)).where(*living),
+        select(func.coalesce(func.sum(models.c.bytes), 0)).where(*living_models(project)),
     )
     row = tx.execute(select(*(query.scalar_subquery() for query in queries))).one()
     found = [int(value) for value in row]  # PostgreSQL sums bigints as numeric
