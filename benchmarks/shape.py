@@ -17,7 +17,7 @@ from service.store.database import Database
 from service.store.ids import new_id
 from service.store.migrate import migrate
 from service.store.records import DEFAULT_PROJECT
-from worker.training.model import Network, load_network
+from worker.training.model import Network, load_network, save_tokenizer
 
 LABELS = ["a", "b", "c", "d"]
 SHAPES = ("base", "small")  # of xlm-roberta-base, with random weights; the bundled model itself
@@ -46,7 +46,7 @@ def publish(network: Network, data_dir: Path) -> None:
     migrate(database)
     with ArtifactStore(settings.artifacts_dir).writing("models", model_id) as folder:
         save_published(network.model, LABELS, "choosing", folder)
-        network.tokenizer.save_pretrained(folder)
+        save_tokenizer(network.tokenizer, 512, folder)
         write_card(card, folder)
     row = {
         "id": model_id,
@@ -79,5 +79,4 @@ def write_stock(network: Network, folder: Path) -> None:
     model = XLMRobertaForSequenceClassification(config)
     model.roberta.load_state_dict(network.model.encoder.state_dict())
     model.save_pretrained(folder)
-    network.tokenizer.model_max_length = 512
-    network.tokenizer.save_pretrained(folder)
+    save_tokenizer(network.tokenizer, 512, folder)

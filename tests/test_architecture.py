@@ -43,7 +43,7 @@ MAY_IMPORT = {
 }
 
 # a foreign library and the only places that may import it
-TORCH_IN_WORKER = ["worker.run", "worker.calibrate", "worker.repeats", "worker.publish"]
+TORCH_IN_WORKER = ["worker.run", "worker.memory", "worker.calibrate", "worker.repeats", "worker.publish"]
 ROOMS = {
     "fastapi": ["service.api", "service.app"],
     "starlette": ["service.api"],

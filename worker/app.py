@@ -26,6 +26,7 @@ END_SECONDS = 27.0  # from the wish to stop; a run that heeds nothing is ended a
 def run_worker(settings: Settings) -> None:
     """Works until SIGTERM or SIGINT; runs under way are then checkpointed and handed back."""
     configure_logs(settings.log_level, process="worker")
+    _close_standard_output()
     warnings.simplefilter("ignore", SecurityWarning)  # about root and pickle: nothing but JSON is accepted here
     database = Database(settings.sql_url)
     migrate(database)
@@ -53,6 +54,13 @@ def run_worker(settings: Settings) -> None:
         sweeper.stop()
         doorbell.close()
         database.close()
+
+
+def _close_standard_output() -> None:
+    """Celery says there, in words of its own, that it stops. Logs are JSON, on standard error, and tell of it too."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def _end() -> None:

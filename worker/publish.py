@@ -39,9 +39,9 @@ from worker.evaluation.metrics import to_matrix
 from worker.evaluation.repeats import summarise
 from worker.evaluation.slices import make_slices
 from worker.evaluation.warnings import report_warnings
-from worker.finished import Finished
+from worker.finished import Finished, grown_back
 from worker.reproduction import reproduction
-from worker.training.model import Network, load_model
+from worker.training.model import load_model, save_tokenizer
 
 Features = dict[str, NDArray[np.float32]]  # by split, of shape (rows, hidden size)
 CHOSEN_BY: dict[HeadRows, str] = {
@@ -62,11 +62,11 @@ def measure_and_publish(
 
     `repeats`: what the same run gave under other seeds.
     """
+    finished, features = _meet_base_model(finished, order, device)
     card, temperature = calibrate(finished, order, device)
     with artifacts.staging() as staged:
-        _write_model(finished.network, card, staged)
-        finished.network.model.to("meta")  # it is on disk now, and others need its memory
-        features = _frozen_features(finished, order, device)
+        _write_model(finished, card, staged)
+        finished.network.model.to("meta")  # it is on disk now, and what is measured is read from there
         # what is measured is what will be served
         classifier = Classifier.load(staged, device, order.settings.engine, order.settings.threads)
         report, text = _make_report(finished, repeats, classifier, features, temperature, order)
@@ -85,11 +85,18 @@ def measure_and_publish(
     }
 
 
-def _write_model(network: Network, card: ModelCard, folder: Path) -> None:
+def _meet_base_model(finished: Finished, order: Order, device: torch.device) -> tuple[Finished, Features]:
+    """The model with all words of the base model, and what that one, as it was, makes of the texts of each split."""
+    base_model = load_model(finished.base, len(order.labels))
+    encoder, limit = finished.encoder.for_rows(None), order.settings.max_batch_tokens
+    features = {name: embed(base_model, encoder, own, device, limit) for name, own in finished.rows.items()}
+    return grown_back(finished, base_model), features
+
+
+def _write_model(finished: Finished, card: ModelCard, folder: Path) -> None:
     """A normal `transformers` folder, with our card beside it."""
-    save_published(network.model, card.labels, card.task, folder)
-    network.tokenizer.model_max_length = card.max_length
-    network.tokenizer.save_pretrained(folder)
+    save_published(finished.network.model, card.labels, card.task, folder)
+    save_tokenizer(finished.network.tokenizer, card.max_length, folder)
     write_card(card, folder)
 
 
@@ -149,13 +156,6 @@ def _as_repeat(result: TestResult, finished: Finished, order: Order) -> Repeat:
         accuracy=result.accuracy,
         macro_f1=result.macro_f1,
     )
-
-
-def _frozen_features(finished: Finished, order: Order, device: torch.device) -> Features:
-    """Of each split, by a fresh copy of the base model: the trained one has left its features behind."""
-    model = load_model(finished.base, len(order.labels))
-    limit = order.settings.max_batch_tokens
-    return {name: embed(model, finished.encoder, own, device, limit) for name, own in finished.rows.items()}
 
 
 def _metrics(report: Report) -> Json:

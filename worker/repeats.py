@@ -15,8 +15,9 @@ from worker.calibrate import calibrate
 from worker.channel import Order
 from worker.evaluation.calibration import activate
 from worker.evaluation.metrics import macro_f1, right_rows, to_matrix
-from worker.finished import Finished
+from worker.finished import Finished, grown_back
 from worker.training.checkpoint import REPEATS
+from worker.training.model import load_model
 
 RESULT = "result.json"
 
@@ -55,6 +56,7 @@ class KeptRepeats:
 
 def measure_repeat(finished: Finished, order: Order, device: torch.device) -> Repeat:
     """The test split as the published model is measured: calibrated, and by the same engine."""
+    finished = grown_back(finished, load_model(finished.base, len(order.labels)))
     model, rows = finished.network.model, finished.rows["test"]
     card, _ = calibrate(finished, order, device)
     engine = make_engine(model.to(device).eval(), device, order.settings.engine, order.settings.threads)

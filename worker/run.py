@@ -1,13 +1,12 @@
 """One training job from first line to last, in reading order. Runs as a process of its own: `python -m worker.run`."""
 
-import contextlib
 import hashlib
 import os
 import sys
 import time
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -25,12 +24,13 @@ from service.jobs.report import Repeat, Validation
 from service.logs import configure_logs, get_logger, tell_with_each_line
 from service.models.base_models import BaseCheckpoint, locate
 from service.store.artifacts import ArtifactStore
-from service.store.records import Json
 from worker.calibrate import make_card
 from worker.channel import OUT_OF_MEMORY, Channel, Order, Supervision
+from worker.clock import Clock
 from worker.evaluation.metrics import Binary
 from worker.evaluation.validation import validate
 from worker.finished import Finished, encode_all, truth_of_all
+from worker.memory import give_memory_back, go_first_when_memory_runs_out, is_out_of_memory
 from worker.publish import measure_and_publish
 from worker.pulse import start_pulse
 from worker.repeats import KeptRepeats, measure_repeat, other_seeds
@@ -41,13 +41,13 @@ from worker.training.checkpoint import Checkpoints
 from worker.training.gradients import Gradients
 from worker.training.loop import Plan, Progress, Trainer
 from worker.training.loss import make_loss
-from worker.training.model import Network, load_embeddings, load_network, make_optimizer
+from worker.training.model import Network, load_network, make_optimizer
+from worker.training.pretrained import PretrainedWeights
 from worker.training.probe import fit_probe
 from worker.training.randomness import seed_everything
-from worker.training.vocabulary import Vocabulary, grow_back, shrink
+from worker.training.vocabulary import Vocabulary, shrink
 
 log = get_logger(__name__)
-SECONDS_BETWEEN_REPORTS = 1.0
 
 
 class Stopped(Exception):
@@ -65,6 +65,7 @@ def run(order: Order, channel: Supervision) -> None:
     order = _fit_length(order, base, channel)
     repeats = _measure_repeats(order, base, device, artifacts, channel)
     finished = _find_best(order, base, device, artifacts, channel)  # moments and averages are freed with its frame
+    give_memory_back()
 
     published = measure_and_publish(finished, repeats, order, device, artifacts, channel)
     channel.send("succeeded", **published)
@@ -114,23 +115,27 @@ def _find_best(
     network = load_network(base, len(order.labels))
     encoder, rows, vocabulary = _encode(network, dataset, order)
     truth = truth_of_all(dataset, order.labels)
-    trainer = _make_trainer(network, encoder, rows["train"], truth["train"], order, device, channel)
     checkpoints = Checkpoints(artifacts, part.folder, order.attempt, _fingerprint(order))
-    progress = checkpoints.resume(trainer)
-    if progress.step:
-        channel.send("note", message=f"resumed after step {progress.step} of {trainer.plan.total_steps}")
-    else:
-        trainer.candidate.start_head()
-    channel.send("note", message=f"training on {describe_device(device)}, ready in {time.monotonic() - began:.1f} s")
+    with artifacts.scratch() as scratch:
+        trainer = _make_trainer(network, encoder, rows["train"], truth["train"], order, device, scratch, channel)
+        progress = checkpoints.resume(trainer)
+        if progress.step:
+            channel.send("note", message=f"resumed after step {progress.step} of {trainer.plan.total_steps}")
+        else:
+            trainer.candidate.start_head()
+        give_memory_back()
+        seconds = time.monotonic() - began
+        channel.send("note", message=f"training on {describe_device(device)}, ready in {seconds:.1f} s")
 
-    channel.send("phase", phase="training")
-    _train(trainer, progress, checkpoints, rows["val"], truth["val"], order, channel, part.number)
-    best = checkpoints.load_best(trainer, progress)
+        channel.send("phase", phase="training")
+        _train(trainer, progress, checkpoints, rows["val"], truth["val"], order, channel, part.number)
+        trainer.optimizer.forget()
+        give_memory_back()
+        best = checkpoints.load_best(trainer, progress)
 
     channel.send("phase", phase="evaluating")
-    grow_back(network.model.encoder, vocabulary, load_embeddings(base))
     validation = Validation(best=best, history=progress.history)
-    return Finished(network, encoder.for_rows(None), base, dataset, rows, truth, validation)
+    return Finished(network, encoder, vocabulary, base, dataset, rows, truth, validation)
 
 
 def _fit_length(order: Order, base: BaseCheckpoint, channel: Supervision) -> Order:
@@ -165,6 +170,7 @@ def _make_trainer(
     truth: Binary,
     order: Order,
     device: torch.device,
+    scratch: IO[bytes],
     channel: Supervision,
 ) -> Trainer:
     targets: list[int | list[float]]
@@ -177,6 +183,8 @@ def _make_trainer(
         network.model.encoder.set_attn_implementation("eager")
     optimizer = make_optimizer(network.model, hyperparameters)
     average = WeightAverage(optimizer.parameters, hyperparameters.ema_decay)
+    share = hyperparameters.fine_tuned_share
+    pretrained = PretrainedWeights(optimizer.parameters, scratch) if share < 1 else None
     fit_head = partial(_fit_head, network.model, encoder, rows, truth, order, device)
     loss = make_loss(truth, order.task, hyperparameters.class_weight).to(device)
 
@@ -187,7 +195,7 @@ def _make_trainer(
         model=network.model,
         optimizer=optimizer,
         average=average,
-        candidate=Candidate(average, hyperparameters.fine_tuned_share, fit_head),
+        candidate=Candidate(average, share, pretrained, fit_head),
         encoder=encoder,
         batches=batches,
         plan=Plan(hyperparameters, batches.steps_per_epoch),
@@ -228,7 +236,7 @@ def _train(
 ) -> None:
     """Runs the loop, and tells of each second and each epoch."""
     card = make_card(order)
-    clock = _Clock(progress.step, trainer.plan, runs_before)
+    clock = Clock(progress.step, trainer.plan, runs_before)
 
     def validate_now() -> dict[str, float]:
         classifier = Classifier(trainer.model, trainer.encoder, card, trainer.device)
@@ -255,55 +263,17 @@ def _train(
     trainer.fit(progress, validate_now, on_step, on_epoch)
 
 
-class _Clock:
-    """When to report, and how long the rest will take at the pace so far. Tells of all runs of the job as of one."""
-
-    def __init__(self, first_step: int, plan: Plan, runs_before: int) -> None:
-        self._first_step, self._plan, self._runs_before = first_step, plan, runs_before
-        self._began = self._last = time.monotonic()
-
-    def due(self, step: int) -> bool:
-        now = time.monotonic()
-        if now - self._last < SECONDS_BETWEEN_REPORTS and step not in (1, self._plan.total_steps):
-            return False
-        self._last = now
-        return True
-
-    def tell(self, step: int) -> Json:
-        pace = (time.monotonic() - self._began) / max(1, step - self._first_step)
-        done, asked = self._runs_before * self._plan.total_steps + step, self._plan.hyperparameters
-        total = self._plan.total_steps * asked.repeats
-        return {
-            "epoch": (done - 1) // self._plan.steps_per_epoch + 1,
-            "num_epochs": asked.num_epochs * asked.repeats,
-            "step": done,
-            "total_steps": total,
-            "seconds_left": round(pace * (total - done), 1),
-        }
-
-
 def _fingerprint(order: Order) -> str:
     """The same for two attempts of one run, and for no other run."""
     asked = order.model_dump_json(include={"dataset_sha256", "labels", "base_model", "hyperparameters"})
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Torch has a type of its own for the GPU's memory, and only words for the processor's."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
-
-
-def _go_first_when_memory_runs_out() -> None:
-    """A run is tried again; the worker beside it, or the service, would take more with them."""
-    with contextlib.suppress(OSError):  # not Linux
-        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
-
-
 def main() -> int:
     channel = Channel()
     order = channel.receive_order()
     start_pulse(channel)
-    _go_first_when_memory_runs_out()
+    go_first_when_memory_runs_out()
     configure_logs(order.settings.log_level, process="run")
     tell_with_each_line(job_id=order.job_id, attempt=order.attempt)
     quieten()
@@ -316,7 +286,7 @@ def main() -> int:
         channel.send("failed", code=error.code, message=error.message)
     except Exception as error:  # the last line of defence: the job must learn that it failed
         log.exception("run_failed")
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             channel.send("failed", code=OUT_OF_MEMORY, message="memory ran out; try a smaller batch_size or max_length")
         else:
             what = f"unexpected {type(error).__name__}; the worker's log says more"

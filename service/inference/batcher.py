@@ -54,9 +54,13 @@ class _Entry:
 class Batcher:
     """Gathers the texts of one loaded model. Use from one event loop."""
 
-    def __init__(self, forward: Callable[[Sequence[Encoding]], Scores], engine: Engine) -> None:
+    def __init__(
+        self, forward: Callable[[Sequence[Encoding]], Scores], engine: Engine, most_padding: float = math.inf
+    ) -> None:
+        """`most_padding`: see `plan_batches`."""
         self._forward = forward
         self._engine = engine
+        self._most_padding = most_padding
         self._pace = Pace()
         self._waiting: list[_Entry] = []
         self._running: asyncio.Task[None] | None = None
@@ -89,7 +93,7 @@ class Batcher:
 
         The first must begin in time; what has begun is finished.
         """
-        parts = plan_batches([len(row.ids) for row in rows], self._engine.max_batch_tokens)
+        parts = self._plan(rows)
         begin_by = asyncio.get_running_loop().time() + self._engine.max_wait_seconds
         answers: list[Scores | InferenceFailed] = []
         for part in parts:
@@ -97,6 +101,9 @@ class Batcher:
             begin_by = math.inf
         order = np.argsort(list(itertools.chain.from_iterable(parts)))
         return [answers[place] for place in order]
+
+    def _plan(self, rows: Sequence[Encoding]) -> list[list[int]]:
+        return plan_batches([len(row.ids) for row in rows], self._engine.max_batch_tokens, self._most_padding)
 
     async def _queue(self, rows: Sequence[Encoding], begin_by: float) -> list[Scores | InferenceFailed]:
         loop = asyncio.get_running_loop()
@@ -133,7 +140,7 @@ class Batcher:
         window = self._waiting[:WINDOW]
         if not window:
             return []
-        plan = plan_batches([len(entry.encoding.ids) for entry in window], self._engine.max_batch_tokens)
+        plan = self._plan([entry.encoding for entry in window])
         chosen = next(batch for batch in plan if 0 in batch)
         taken = {id(window[index]) for index in chosen}
         self._waiting = [entry for entry in self._waiting if id(entry) not in taken]

@@ -17,7 +17,7 @@ from service.inference.device import autocast
 from service.inference.encoding import TextEncoder, read_tokenizer
 from service.inference.engines import EngineName, FeatureEngine, make_engine
 from service.inference.network import TextClassifier
-from service.inference.planning import plan_batches
+from service.inference.planning import pass_tokens, plan_batches
 from service.inference.predictions import Encoding, Scores
 from service.inference.published import load_published
 from service.models.checkpoints import max_length, read_config
@@ -76,12 +76,13 @@ class Classifier:
 
     def score(self, rows: Sequence[Encoding], max_tokens: int) -> Scores:
         """`forward` over any number of rows, in batches of like length; order kept."""
-        return in_batches(self.forward, rows, len(self.card.labels), max_tokens)
+        return in_batches(self.forward, rows, len(self.card.labels), self.device, max_tokens)
 
     @torch.inference_mode()
     def logits(self, rows: Sequence[Encoding], max_tokens: int) -> Scores:
         """What the probabilities are made of, float32 of shape (rows, labels)."""
-        return in_batches(lambda own: self._logits(own).cpu().numpy(), rows, len(self.card.labels), max_tokens)
+        width = len(self.card.labels)
+        return in_batches(lambda own: self._logits(own).cpu().numpy(), rows, width, self.device, max_tokens)
 
     def _logits(self, rows: Sequence[Encoding]) -> Tensor:
         if self.engine is None:
@@ -112,15 +113,19 @@ def embed(
             found: Scores = network.features(**encoder.pad(own, device)).cpu().numpy()
         return found
 
-    return in_batches(features, rows, network.config.hidden_size, max_tokens)
+    return in_batches(features, rows, network.config.hidden_size, device, max_tokens)
 
 
 def in_batches(
-    compute: Callable[[Sequence[Encoding]], Scores], rows: Sequence[Encoding], width: int, max_tokens: int
+    compute: Callable[[Sequence[Encoding]], Scores],
+    rows: Sequence[Encoding],
+    width: int,
+    device: torch.device,
+    max_tokens: int,
 ) -> Scores:
     """`compute`, which gives (some rows, width), over any number of rows in batches of like length; order kept."""
     found = np.empty((len(rows), width), dtype=np.float32)
-    for batch in plan_batches([len(row.ids) for row in rows], max_tokens):
+    for batch in plan_batches([len(row.ids) for row in rows], max_tokens, pass_tokens(device.type)):
         found[batch] = compute([rows[index] for index in batch])
     return found
 

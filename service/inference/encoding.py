@@ -33,7 +33,9 @@ class TextEncoder:
     """Encodes up to `max_length` tokens a text. Safe to call from several threads."""
 
     def __init__(self, tokenizer: Tokenizer, max_length: int, pad_id: int) -> None:
-        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a copy, because length limits are its state
+        """`tokenizer` is its own from then on, because length limits are state of it. A copy of XLM-R's would take a
+        second and 280 MB."""
+        self._tokenizer = tokenizer
         self._tokenizer.encode_special_tokens = True  # a text that says "<pad>" means these five letters
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length)
@@ -46,7 +48,7 @@ class TextEncoder:
 
     def for_rows(self, row_of_id: Tensor | None) -> "TextEncoder":
         """The same for a model whose embedding table was made smaller: `row_of_id`, int64 of shape (vocabulary,); None
-        for the whole table. Both share one tokenizer, because a copy of a large one takes a second."""
+        for the whole table. Both share one tokenizer."""
         other = copy.copy(self)
         other.row_of_id = row_of_id
         return other

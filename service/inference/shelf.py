@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from service.errors import ClassiglotError, Unavailable
 from service.inference.batcher import Batcher
 from service.inference.engine import Engine
+from service.inference.planning import pass_tokens
 from service.logs import get_logger
 from service.store.records import ModelRecord
 
@@ -121,7 +122,8 @@ class Shelf:
             raise
         finally:
             del self._loading[record.id]
-        loaded = Loaded(record, classifier, Batcher(classifier.forward, self._engine))
+        batcher = Batcher(classifier.forward, self._engine, pass_tokens(classifier.device.type))
+        loaded = Loaded(record, classifier, batcher)
         self._loaded[record.id] = loaded
         self._failed.pop(record.id, None)
         self._make_room()

@@ -17,6 +17,7 @@ from service.store import jobs as job_rows
 from service.store import models as model_rows
 from service.store.artifacts import ArtifactStore, Kind
 from service.store.database import Database
+from service.store.idempotency import forget_old_keys
 from service.store.records import FINAL, JobRecord
 
 log = get_logger(__name__)
@@ -62,8 +63,11 @@ def ring_for_forgotten_jobs(database: Database, doorbell: Doorbell) -> int:
 
 
 def tidy(database: Database, artifacts: ArtifactStore) -> None:
-    """Deletes what crashed writers left, checkpoints of jobs that are final, and folders that no row knows of."""
+    """Deletes what crashed writers left, checkpoints of jobs that are final, folders that no row knows of, and
+    idempotency keys that have served."""
     artifacts.sweep()
+    with database.write() as tx:
+        forget_old_keys(tx)
     for batch in _batches(artifacts.names("checkpoints")):
         with database.read() as tx:
             statuses = job_rows.statuses(tx, batch)

@@ -9,6 +9,8 @@ from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.records import ModelRecord, Page
 
+IDS = "mdl_"  # how they begin; a name may begin so too
+
 
 def choose_best(versions: Sequence[ModelRecord]) -> ModelRecord:
     """The version that answers for a name: the one pinned last; else the lowest validation loss among those
@@ -54,7 +56,7 @@ class ModelCatalog:
         with self._database.read() as tx:
             if wanted is None:
                 wanted = self._only_name(model_rows.names(tx, project, limit=2))
-            elif record := model_rows.get(tx, project, wanted):
+            elif wanted.startswith(IDS) and (record := model_rows.get(tx, project, wanted)):
                 return record
             versions = model_rows.versions(tx, project, {wanted})
         if not versions:

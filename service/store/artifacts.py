@@ -9,12 +9,13 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import IO, Literal, TypeVar
 
 from service.errors import ArtifactCorrupt, DiskFull, NotFound
 
@@ -56,21 +57,34 @@ class ArtifactStore:
         return hashlib.sha256(manifest.encode()).hexdigest()
 
     @contextmanager
+    def scratch(self) -> Iterator[IO[bytes]]:
+        """An empty file without a name for the block: nobody finds it when its process dies. Raises: DiskFull."""
+        with self._naming_a_full_disk(), tempfile.TemporaryFile(dir=self._aside) as file:
+            yield file
+
+    @contextmanager
     def staging(self) -> Iterator[Path]:
         """A staged folder for the block, which may publish it; otherwise it is gone at the end. Raises: DiskFull."""
         staged = None
+        with self._naming_a_full_disk():
+            try:
+                staged = self.stage()
+                yield staged
+            finally:
+                if staged:
+                    self.discard(staged)
+
+    @contextmanager
+    def _naming_a_full_disk(self) -> Iterator[None]:
+        """Raises: DiskFull instead of what the library at work makes of it."""
         try:
-            staged = self.stage()
-            yield staged
+            yield
         except Exception as error:
             if not _is_full(error):
                 raise
             raise DiskFull(
                 f"there is no room left in {self.root}; free some, then try again", retry_after=60
             ) from error
-        finally:
-            if staged:
-                self.discard(staged)
 
     @contextmanager
     def writing(self, kind: Kind, name: str) -> Iterator[Path]:

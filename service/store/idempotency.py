@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from service.errors import Conflict
@@ -17,6 +17,7 @@ class Made(Protocol):
 
 
 T = TypeVar("T", bound=Made)
+KEPT_SECONDS = 7 * 24 * 3600.0  # nobody retries a request for longer
 Get = Callable[[Connection, str, str], T | None]  # (tx, project, id) → what is there now
 
 
@@ -56,6 +57,11 @@ def replay(tx: Connection, project: str, key: str, request_sha256: str, get: Get
     if found is None:
         raise _reused("made something that has been deleted since")
     return found
+
+
+def forget_old_keys(tx: Connection) -> int:
+    """A key may be used for something else after `KEPT_SECONDS`. Returns how many were forgotten."""
+    return tx.execute(delete(idempotency_keys).where(idempotency_keys.c.created_at < now() - KEPT_SECONDS)).rowcount
 
 
 def _reused(how: str) -> Conflict:

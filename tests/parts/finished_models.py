@@ -19,7 +19,7 @@ from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.ids import new_id
 from service.store.records import ModelRecord, Task
-from worker.training.model import Network, load_network
+from worker.training.model import Network, load_network, save_tokenizer
 
 LABELS = ("animal", "fruit", "weather")
 BASE = "xlm-roberta-base"
@@ -61,8 +61,7 @@ def write_model(folder: Path, card: ModelCard, seed: int = 0) -> None:
         network = load_network(base, len(card.labels))
         _spread_out(network)
     save_published(network.model, card.labels, card.task, folder)
-    network.tokenizer.model_max_length = card.max_length
-    network.tokenizer.save_pretrained(folder)
+    save_tokenizer(network.tokenizer, card.max_length, folder)
     write_card(card, folder)
 
 

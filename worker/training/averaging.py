@@ -16,11 +16,12 @@ class WeightAverage:
     def __init__(self, parameters: Sequence[nn.Parameter], decay: float) -> None:
         self.parameters = list(parameters)
         self.decay = decay
-        self.restart()
+        self.tensors = [parameter.detach().clone() for parameter in self.parameters]
 
+    @torch.no_grad()
     def restart(self) -> None:
         """Forgets the past: the average is the weights as they are."""
-        self.tensors = [parameter.detach().clone() for parameter in self.parameters]
+        torch._foreach_copy_(self.tensors, [*map(torch.Tensor.detach, self.parameters)])
 
     @torch.no_grad()
     def update(self, step: int) -> None:

@@ -12,20 +12,24 @@ import torch
 from torch import Tensor
 
 from worker.training.averaging import WeightAverage
+from worker.training.pretrained import PretrainedWeights
 from worker.training.probe import FINE_TUNED, FROZEN
 
 FitHead = Callable[[float], None]  # fits the head of the network as it is now, by that strength
 
 
 class Candidate:
-    """Of the averaged weights. Make it before anything is trained or resumed: it remembers the pretrained weights."""
+    """Of the averaged weights."""
 
-    def __init__(self, average: WeightAverage, share: float, fit_head: FitHead) -> None:
-        """`share` of fine-tuning in the weights; at 1 they are the averaged ones, with the head that was trained."""
+    def __init__(
+        self, average: WeightAverage, share: float, pretrained: PretrainedWeights | None, fit_head: FitHead
+    ) -> None:
+        """`share` of fine-tuning in the weights, the rest is `pretrained`; at 1, where that is None, they are the
+        averaged ones, with the head that was trained."""
         self.average = average
         self.share = share
+        self._pretrained = pretrained
         self._fit_head = fit_head
-        self._start = [parameter.detach().clone() for parameter in average.parameters] if share < 1 else []
 
     def start_head(self) -> None:
         """Before the first step. Kumar et al. 2022: from a random head, the first steps pull the encoder about."""
@@ -44,11 +48,11 @@ class Candidate:
 
     def put(self) -> None:
         """The candidate in the parameters, to stay."""
-        if self.share == 1:
+        if self._pretrained is None:
             self._fill(self.average.tensors)
             return
         self._fill(
-            start.lerp(tensor, self.share) for start, tensor in zip(self._start, self.average.tensors, strict=True)
+            start.lerp(tensor, self.share) for start, tensor in zip(self._pretrained, self.average.tensors, strict=True)
         )
         self._fit_head(FINE_TUNED)
 

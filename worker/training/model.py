@@ -1,9 +1,11 @@
 """The network to be trained, and the optimizer that trains it."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import AdamW
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -22,7 +24,7 @@ class Network:
     tokenizer: PreTrainedTokenizerFast
 
     def encoder(self, max_length: int) -> TextEncoder:
-        """From texts to what the model reads."""
+        """From texts to what the model reads. The tokenizer is its own from then on: it gets the limit of length."""
         return TextEncoder(self.tokenizer.backend_tokenizer, max_length, self.model.config.pad_token_id)
 
 
@@ -48,11 +50,25 @@ def load_model(base: BaseCheckpoint, num_labels: int) -> TextClassifier:
     return TextClassifier(encoder, num_labels)
 
 
-def load_embeddings(base: BaseCheckpoint) -> Tensor:
-    """The base model's word embeddings, float32 of shape (vocabulary, hidden size). Raises: BaseModelUnavailable."""
-    table = load_model(base, 1).encoder.get_input_embeddings()
-    assert isinstance(table, nn.Embedding)
-    return table.weight.detach()
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, max_length: int, folder: Path) -> None:
+    """As the base model has it, but for `model_max_length`: the limit that an encoder gave it is not for the file.
+
+    transformers 5 writes a name of its class that 4 does not know; the older name means the same to both.
+    """
+    backend = tokenizer.backend_tokenizer
+    limit = backend.truncation
+    tokenizer.model_max_length = max_length
+    backend.no_truncation()
+    try:
+        tokenizer.save_pretrained(folder)
+    finally:
+        if limit is not None:
+            backend.enable_truncation(**limit)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if config["tokenizer_class"] == "TokenizersBackend":
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+        path.write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def _load_tokenizer(base: BaseCheckpoint) -> PreTrainedTokenizerFast:

@@ -54,6 +54,10 @@ class SAM:
         """The base optimizer's step, with whatever gradient the parameters hold."""
         self.base.step()
 
+    def forget(self) -> None:
+        """Frees what the base optimizer remembers of past steps. There must be no other step."""
+        self.base.state.clear()
+
     def _times_t(self, w: Tensor, tensor: Tensor) -> Tensor:
         """T · tensor. As in the code of ASAM's authors, biases and normalisation weights keep T = 1."""
         return tensor * (w.abs() + ETA) if self.adaptive and w.ndim > 1 else tensor

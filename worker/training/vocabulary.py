@@ -24,9 +24,8 @@ class Vocabulary:
 def shrink(encoder: PreTrainedModel, used: Iterable[int]) -> Vocabulary:
     """Replaces the word embeddings by those of the ids in `used`. Ids up to the padding id stay where they are,
     because RoBERTa counts positions by it. Any other id now means the unknown row 0: encode before, not after."""
-    embeddings = _embeddings(encoder)
-    full = embeddings.weight.detach()
-    first = range((embeddings.padding_idx or 0) + 1)
+    full = word_embeddings(encoder)
+    first = range((_table(encoder).padding_idx or 0) + 1)
     kept = torch.tensor(sorted({*used, *first}))
     row_of_id = torch.zeros(len(full), dtype=torch.long)
     row_of_id[kept] = torch.arange(len(kept))
@@ -39,16 +38,21 @@ def grow_back(encoder: PreTrainedModel, vocabulary: Vocabulary, full: Tensor) ->
 
     Whoever trains has it read again for this: kept all the time, it would be most of the memory of a run.
     """
-    full[vocabulary.kept] = _embeddings(encoder).weight.detach().to(full.device)
+    full[vocabulary.kept] = word_embeddings(encoder).to(full.device)
     _put(encoder, full)
 
 
-def _embeddings(encoder: PreTrainedModel) -> nn.Embedding:
+def word_embeddings(encoder: PreTrainedModel) -> Tensor:
+    """Shape (vocabulary, hidden size); the encoder's own memory."""
+    return _table(encoder).weight.detach()
+
+
+def _table(encoder: PreTrainedModel) -> nn.Embedding:
     embeddings = encoder.get_input_embeddings()
     assert isinstance(embeddings, nn.Embedding)
     return embeddings
 
 
 def _put(encoder: PreTrainedModel, weight: Tensor) -> None:
-    table = nn.Embedding(weight.shape[0], weight.shape[1], padding_idx=_embeddings(encoder).padding_idx, _weight=weight)
+    table = nn.Embedding(weight.shape[0], weight.shape[1], padding_idx=_table(encoder).padding_idx, _weight=weight)
     encoder.set_input_embeddings(table)

@@ -24,3 +24,18 @@ def test_texts_of_like_length_go_together(case: tuple[list[int], int]) -> None:
 
 def test_a_batch_is_filled_before_the_next_is_begun() -> None:
     assert [len(batch) for batch in plan_batches([10] * 25, 100)] == [10, 10, 5]
+
+
+@given(lengths_and_limits, st.integers(0, 200))
+def test_no_batch_has_more_padding_than_that(case: tuple[list[int], int], most: int) -> None:
+    lengths, limit = case
+    plan = plan_batches(lengths, limit, most)
+    assert sorted(index for batch in plan for index in batch) == list(range(len(lengths)))
+    for own in ([lengths[index] for index in batch] for batch in plan):
+        assert len(own) * max(own) - sum(own) <= most
+        assert len(own) * max(own) <= limit or len(own) == 1
+
+
+def test_texts_of_unlike_length_part_only_where_padding_costs_more_than_a_pass() -> None:
+    assert plan_batches([10, 10, 10, 20], 1_000, most_padding=30) == [[0, 1, 2, 3]]
+    assert plan_batches([10, 10, 10, 20], 1_000, most_padding=29) == [[0, 1, 2], [3]]

@@ -4,12 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from parts.rows import dataset_row
 from service.errors import Conflict
 from service.store import datasets
 from service.store.database import Database
-from service.store.idempotency import make_once
+from service.store.idempotency import KEPT_SECONDS, forget_old_keys, make_once
+from service.store.tables import idempotency_keys
 
 
 def make(database: Database, key: str | None, request: str = "0" * 64, project: str = "default") -> tuple[str, bool]:
@@ -58,3 +60,16 @@ def test_what_fails_does_not_use_the_key_up(database: Database) -> None:
     with pytest.raises(LookupError):
         make_once(database, "default", "k", "0" * 64, fail, datasets.get)
     assert make(database, "k")[1]
+
+
+def test_a_key_is_forgotten_after_its_time_and_not_before(database: Database) -> None:
+    old, _ = make(database, "old")
+    young, _ = make(database, "young")
+    aged = update(idempotency_keys).values(created_at=idempotency_keys.c.created_at - KEPT_SECONDS + 60)
+    with database.write() as tx:
+        tx.execute(aged)
+        assert forget_old_keys(tx) == 0
+        tx.execute(aged.where(idempotency_keys.c.key == "old"))
+        assert forget_old_keys(tx) == 1
+    assert make(database, "young") == (young, False)
+    assert make(database, "old", "1" * 64) != (old, False)

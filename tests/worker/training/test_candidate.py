@@ -1,9 +1,12 @@
+import io
+
 import pytest
 import torch
 from torch import nn
 
 from worker.training.averaging import WeightAverage
 from worker.training.candidate import Candidate
+from worker.training.pretrained import PretrainedWeights
 
 
 def make_candidate(share: float) -> tuple[list[nn.Parameter], WeightAverage, Candidate]:
@@ -15,7 +18,8 @@ def make_candidate(share: float) -> tuple[list[nn.Parameter], WeightAverage, Can
         with torch.no_grad():
             head.fill_(7)
 
-    candidate = Candidate(average, share, fit_head)
+    pretrained = PretrainedWeights([encoder, head], io.BytesIO()) if share < 1 else None
+    candidate = Candidate(average, share, pretrained, fit_head)
     average.tensors = [torch.full((3,), 3.0), torch.full((2,), 3.0)]
     with torch.no_grad():
         encoder.fill_(10)

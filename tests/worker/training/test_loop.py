@@ -38,7 +38,7 @@ def make_trainer(folder: Path, **asked: float | str) -> Trainer:
     loss = ClassificationLoss("choosing", None)
     average = WeightAverage(optimizer.parameters, 0.9)
     gradients = Gradients(network.model, optimizer.parameters, encoder, loss, "choosing", CPU, print)
-    candidate = Candidate(average, 1.0, lambda _: None)
+    candidate = Candidate(average, 1.0, None, lambda _: None)
     return Trainer(network.model, optimizer, average, candidate, encoder, batches, plan, gradients, CPU)
 
 

@@ -1,0 +1,35 @@
+"""How far a run is, and how long the rest will take."""
+
+import time
+
+from service.store.records import Json
+from worker.training.loop import Plan
+
+SECONDS_BETWEEN_REPORTS = 1.0
+
+
+class Clock:
+    """When to report, and how long the rest will take at the pace so far. Tells of all runs of the job as of one."""
+
+    def __init__(self, first_step: int, plan: Plan, runs_before: int) -> None:
+        self._first_step, self._plan, self._runs_before = first_step, plan, runs_before
+        self._began = self._last = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        now = time.monotonic()
+        if now - self._last < SECONDS_BETWEEN_REPORTS and step not in (1, self._plan.total_steps):
+            return False
+        self._last = now
+        return True
+
+    def tell(self, step: int) -> Json:
+        pace = (time.monotonic() - self._began) / max(1, step - self._first_step)
+        done, asked = self._runs_before * self._plan.total_steps + step, self._plan.hyperparameters
+        total = self._plan.total_steps * asked.repeats
+        return {
+            "epoch": (done - 1) // self._plan.steps_per_epoch + 1,
+            "num_epochs": asked.num_epochs * asked.repeats,
+            "step": done,
+            "total_steps": total,
+            "seconds_left": round(pace * (total - done), 1),
+        }

@@ -1,0 +1,24 @@
+"""A run's memory, as the system sees it."""
+
+import contextlib
+import ctypes
+from pathlib import Path
+
+import torch
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Torch has a type of its own for the GPU's memory, and only words for the processor's."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+def go_first_when_memory_runs_out() -> None:
+    """A run is tried again; the worker beside it, or the service, would take more with them."""
+    with contextlib.suppress(OSError):  # not Linux
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+
+def give_memory_back() -> None:
+    """Of all that is free, to the system: glibc keeps it for later, and what comes now maps files and tables."""
+    with contextlib.suppress(AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
