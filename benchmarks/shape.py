@@ -44,10 +44,12 @@ def publish(network: Network, data_dir: Path) -> None:
     card = ModelCard("choosing", LABELS, 512, "shape", "job_0", "0" * 64, [])
     database = Database(settings.sql_url)
     migrate(database)
-    with ArtifactStore(settings.artifacts_dir).writing("models", model_id) as folder:
+    artifacts = ArtifactStore(settings.artifacts_dir)
+    with artifacts.staging() as folder:
         save_published(network.model, LABELS, "choosing", folder)
         save_tokenizer(network.tokenizer, 512, folder)
         write_card(card, folder)
+        manifest = artifacts.publish(folder, "models", model_id)
     row = {
         "id": model_id,
         "project": DEFAULT_PROJECT,
@@ -66,7 +68,7 @@ def publish(network: Network, data_dir: Path) -> None:
                 "dataset_id": "ds_0",
                 "val_sha256": "0" * 64,
                 "val_loss": 0.0,
-                "manifest_sha256": "0" * 64,
+                "manifest_sha256": manifest,
             },
         )
     database.close()

@@ -71,7 +71,7 @@ async def delete_model(model_id: Id, context: In, access: Trainer) -> None:
 def get_archive(model_id: Id, context: In, access: Reader) -> StreamingResponse:
     """The checkpoint as a normal `transformers` folder, in a tar.gz."""
     record, _ = context.catalog.get(access.project, model_id)
-    folder = context.artifacts.open("models", model_id)
+    folder = context.artifacts.open("models", model_id, manifest_sha256=record.manifest_sha256)
     name = f"{record.id}-v{record.version}"
     headers = {"Content-Disposition": f'attachment; filename="{name}.tar.gz"'}
     return StreamingResponse(stream_archive(folder, name), media_type="application/gzip", headers=headers)

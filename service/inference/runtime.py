@@ -42,7 +42,10 @@ class Runtime:
         device = pick_device(self._settings.device)
         engine, threads = self._settings.engine, self._settings.threads
         return self._artifacts.read(
-            "models", record.id, lambda folder: Classifier.load(folder, device, engine, threads)
+            "models",
+            record.id,
+            lambda folder: Classifier.load(folder, device, engine, threads),
+            manifest_sha256=record.manifest_sha256,
         )
 
     def device(self) -> str:

@@ -96,30 +96,42 @@ class ArtifactStore:
             yield staged
             self.publish(staged, kind, name)
 
-    def open(self, kind: Kind, name: str, *, thorough: bool = True) -> Path:
+    def open(self, kind: Kind, name: str, *, thorough: bool = True, manifest_sha256: str | None = None) -> Path:
         """The folder, after checking it against its manifest (sizes, and SHA-256 when `thorough`).
 
+        `manifest_sha256`: what `publish` gave; a folder that was replaced as a whole is then found out too.
         Raises: NotFound, also when it is removed meanwhile; ArtifactCorrupt with the name of the file that is wrong.
         """
-        return self.read(kind, name, lambda folder: folder, thorough=thorough)
+        return self.read(kind, name, lambda folder: folder, thorough=thorough, manifest_sha256=manifest_sha256)
 
-    def read(self, kind: Kind, name: str, reader: Callable[[Path], T], *, thorough: bool = True) -> T:
+    def read(
+        self,
+        kind: Kind,
+        name: str,
+        reader: Callable[[Path], T],
+        *,
+        thorough: bool = True,
+        manifest_sha256: str | None = None,
+    ) -> T:
         """What `reader` makes of the checked folder. Raises: as `open`, whatever a reader says of files that vanish."""
         folder = self.path(kind, name)
         try:
-            return reader(self._checked(folder, kind, name, thorough))
+            return reader(self._checked(folder, kind, name, thorough, manifest_sha256))
         except Exception:
             if folder.exists():
                 raise
             raise NotFound(f"{kind}/{name} is not stored here") from None
 
-    def _checked(self, folder: Path, kind: Kind, name: str, thorough: bool) -> Path:
+    def _checked(self, folder: Path, kind: Kind, name: str, thorough: bool, manifest_sha256: str | None) -> Path:
         try:
-            files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+            manifest = (folder / MANIFEST).read_bytes()
+            files = json.loads(manifest)["files"]
         except FileNotFoundError:
             raise NotFound(f"{kind}/{name} is not stored here") from None
         except (ValueError, KeyError, TypeError):
             raise _corrupt(kind, name, MANIFEST) from None
+        if manifest_sha256 and hashlib.sha256(manifest).hexdigest() != manifest_sha256:
+            raise _corrupt(kind, name, MANIFEST)
         for relative, expected in files.items():
             path = folder / relative
             if not path.is_file() or path.stat().st_size != expected["bytes"]:

@@ -43,8 +43,9 @@ def publish(
     model_id, job_id = new_id("mdl"), new_id("job")
     thresholds = [0.5] * len(labels) if task == "deciding" else []
     card = ModelCard(task, list(labels), max_length, BASE, job_id, "0" * 64, thresholds)
-    with artifacts.writing("models", model_id) as folder:
+    with artifacts.staging() as folder:
         write_model(folder, card, seed)
+        values["manifest_sha256"] = artifacts.publish(folder, "models", model_id)
     if spoilt:
         weights = artifacts.path("models", model_id) / "model.safetensors"
         content = weights.read_bytes()

@@ -80,6 +80,18 @@ def test_a_damaged_manifest_is_named(artifacts: ArtifactStore) -> None:
         artifacts.open("models", "m")
 
 
+def test_a_folder_that_is_whole_but_another_is_found_out(artifacts: ArtifactStore) -> None:
+    with artifacts.staging() as folder:
+        (folder / "weights").write_bytes(b"ours")
+        ours = artifacts.publish(folder, "models", "m")
+    artifacts.open("models", "m", manifest_sha256=ours)
+    artifacts.remove("models", "m")
+    publish(artifacts)
+    artifacts.open("models", "m")
+    with pytest.raises(ArtifactCorrupt, match=MANIFEST):
+        artifacts.open("models", "m", manifest_sha256=ours)
+
+
 def test_a_folder_without_a_manifest_does_not_exist(artifacts: ArtifactStore) -> None:
     (publish(artifacts) / MANIFEST).unlink()
     with pytest.raises(NotFound):
