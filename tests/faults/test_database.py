@@ -26,7 +26,7 @@ from service.store.records import Claim
 
 def test_two_services_and_three_workers_on_one_sqlite_file_miss_no_beat(deploy: Deploy, long: bool) -> None:
     """B18: with three more processes' worth of beats, for 10 minutes (15 s in the suite)."""
-    deployment = deploy(light_epoch_seconds=0.02, lease_seconds=10)
+    deployment = deploy(light_epoch_seconds=0.02, lease_seconds=10, quota_models="none")  # a thousand jobs
     deployment.start_api()
     deployment.wait_for_api()
     deployment.start_api(port=free_port())
