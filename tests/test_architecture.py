@@ -58,10 +58,7 @@ ROOMS = {
     "torch": [
         "service.inference",
         "worker.training",
-        "worker.run",
-        "worker.calibrate",
-        "worker.repeats",
-        "worker.publish",
+        *TORCH_IN_WORKER,
     ],
     "transformers": ["service.inference", "worker.training"],
     "openvino": ["service.inference.engines"],
