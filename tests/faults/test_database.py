@@ -24,6 +24,7 @@ from service.store.migrate import migrate
 from service.store.records import Claim
 
 
+@pytest.mark.timeout(900)  # at full length it is 10 minutes and the last jobs
 def test_two_services_and_three_workers_on_one_sqlite_file_miss_no_beat(deploy: Deploy, long: bool) -> None:
     """B18: with three more processes' worth of beats, for 10 minutes (15 s in the suite)."""
     deployment = deploy(light_epoch_seconds=0.02, lease_seconds=10, quota_models="none")  # a thousand jobs
@@ -101,6 +102,31 @@ def test_a_postgresql_server_that_stops_and_comes_back_disturbs_no_run(deploy: D
             time.sleep(6)
         deployment.wait_for_status(job_id, "succeeded")
         assert deployment.job(job_id).attempt == 1
+        assert " 500" not in deployment.log.read_text(errors="replace")
+        for part in deployment.parts:
+            part.stop()
+
+
+@pytest.mark.timeout(900)
+def test_a_postgresql_server_that_is_gone_for_longer_than_a_lease_costs_an_attempt_and_no_job(
+    deploy: Deploy, long: bool
+) -> None:
+    """B19: for 10 s of a lease of 6 s (300 s of 60 s at full length)."""
+    gone, lease, epochs = (300, 60, 400) if long else (10, 6, 45)  # an epoch takes 0.2 s: longer than the lease
+    with postgres_server() as server:
+        deployment = deploy(fresh_database(server), lease_seconds=lease, light_epoch_seconds=0.2)
+        dataset = _serve_and_upload(deployment)
+        running, waiting = deployment.submit(dataset, num_epochs=epochs), deployment.submit(dataset, num_epochs=2)
+        deployment.wait_for(running, lambda job: job.progress["step"] > 2)
+        with _stopped(server):
+            check_service_without_database(deployment, dataset, patience=6)
+            time.sleep(gone)
+        began = time.monotonic()
+        deployment.wait_for(running, lambda job: job.attempt == 2 and job.status == "running", 60)
+        print(f"B19: database gone for {gone} s: claimed again {time.monotonic() - began:.1f} s after it was back")
+        for job_id in (running, waiting):
+            deployment.wait_for_status(job_id, "succeeded", 150)
+        assert [deployment.job(job_id).attempt for job_id in (running, waiting)] == [2, 1]
         assert " 500" not in deployment.log.read_text(errors="replace")
         for part in deployment.parts:
             part.stop()
