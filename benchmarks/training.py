@@ -21,6 +21,7 @@ from service.models.bundled import MULTILINGUAL_SMALL, bundled_checkpoint
 from worker.evaluation.calibration import activate, fit_temperature
 from worker.evaluation.metrics import row_losses
 from worker.process import THREADS_ENVIRONMENT
+from worker.training.model import save_tokenizer
 
 LARGE = "xlm-roberta-base"
 METHODS = ("classiglot", "trainer", "tutorial")
@@ -85,7 +86,7 @@ def make_checkpoint(of_shape: str, folder: Path) -> Path:
         return bundled_checkpoint(MULTILINGUAL_SMALL, folder)
     network = shape.make_network(of_shape, folder / "cache")
     network.model.encoder.save_pretrained(folder / LARGE)
-    network.tokenizer.save_pretrained(folder / LARGE)
+    save_tokenizer(network.tokenizer, 512, folder / LARGE)
     return folder / LARGE
 
 

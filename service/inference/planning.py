@@ -19,8 +19,8 @@ def plan_batches(lengths: Sequence[int], max_tokens: int, most_padding: float = 
     Args:
         lengths: tokens of each text.
         max_tokens: rows × longest row of a batch; a single text may exceed it and then goes alone.
-        most_padding: tokens of padding in a batch. With what a pass costs, the plan costs 1 % more than the best one
-            of all, which takes long to find (measured on 64 and 4,096 sentences).
+        most_padding: tokens of padding in a batch. With what a pass costs, the plan costs 2 % more than the best one
+            of all at 64 sentences and less at more (up to 4,096), and is found in a fraction of the time.
     Returns: indices into `lengths`, each exactly once, shortest texts first.
     """
     batches: list[list[int]] = []
