@@ -133,6 +133,18 @@ class Unavailable(ClassiglotError):
     code = "unavailable"
 
 
+class DeviceLost(Unavailable):
+    """A GPU's context that is broken stays so for the life of its process: nothing can be computed there any more."""
+
+    code = "device_lost"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the GPU stopped working for this process, which starts again by itself within a minute; try again then",
+            retry_after=30,
+        )
+
+
 class LeaseLost(ClassiglotError):
     code = "lease_lost"
 

@@ -13,10 +13,10 @@ import torch
 
 from service.datasets.dataset import Dataset
 from service.datasets.files import read_dataset
-from service.errors import ClassiglotError, TrainingFailed
+from service.errors import ClassiglotError, DeviceLost, TrainingFailed
 from service.inference.architectures import quieten
 from service.inference.classifier import Classifier, embed
-from service.inference.device import describe_device, pick_device, use_threads
+from service.inference.device import describe_device, pick_device, telling_of_loss, use_threads
 from service.inference.encoding import TextEncoder
 from service.inference.network import TextClassifier
 from service.inference.predictions import Encoding
@@ -279,9 +279,15 @@ def main() -> int:
     quieten()
     os.nice(10)  # answers come before training where both share a machine
     try:
-        run(order, channel)
+        with telling_of_loss():
+            run(order, channel)
     except Stopped:
         channel.send("stopped")
+    except DeviceLost:
+        log.exception("device_lost")
+        words = "the GPU stopped working for this process; another one goes on from the last checkpoint"
+        channel.send("note", level="error", message=words)
+        return os.EX_TEMPFAIL
     except ClassiglotError as error:
         channel.send("failed", code=error.code, message=error.message)
     except Exception as error:  # the last line of defence: the job must learn that it failed

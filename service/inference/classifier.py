@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from service.errors import ArtifactCorrupt
-from service.inference.device import autocast
+from service.inference.device import autocast, telling_of_loss
 from service.inference.encoding import TextEncoder, read_tokenizer
 from service.inference.engines import EngineName, FeatureEngine, make_engine
 from service.inference.network import TextClassifier
@@ -49,7 +49,8 @@ class Classifier:
     def load(
         cls, folder: Path, device: torch.device, engine: EngineName = "auto", threads: int | None = None
     ) -> "Classifier":
-        """Reads a published model (or one staged to be published). Raises: ArtifactCorrupt."""
+        """Reads a published model (or one staged to be published). Raises: ArtifactCorrupt,
+        DeviceLost."""
         card = read_card(folder)
         try:
             config = read_config(folder)
@@ -60,7 +61,8 @@ class Classifier:
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise ArtifactCorrupt(f"{folder.name} cannot be loaded: {error}") from error
         encoder = TextEncoder(tokenizer, card.max_length, model.config.pad_token_id)
-        model.to(device).eval()
+        with telling_of_loss():
+            model.to(device).eval()
         return cls(model, encoder, card, device, make_engine(model, device, engine, threads))
 
     @property
@@ -70,9 +72,13 @@ class Classifier:
 
     @torch.inference_mode()
     def forward(self, rows: Sequence[Encoding]) -> Scores:
-        """Probabilities of shape (rows, labels): softmax for choosing, sigmoid for deciding, in float32."""
-        scores: Scores = probabilities(self._logits(rows), self.card.task).cpu().numpy()
-        return scores
+        """Probabilities of shape (rows, labels): softmax for choosing, sigmoid for deciding, in float32.
+
+        Raises: DeviceLost.
+        """
+        with telling_of_loss():
+            scores: Scores = probabilities(self._logits(rows), self.card.task).cpu().numpy()
+            return scores
 
     def score(self, rows: Sequence[Encoding], max_tokens: int) -> Scores:
         """`forward` over any number of rows, in batches of like length; order kept."""

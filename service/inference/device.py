@@ -1,11 +1,12 @@
 """Where the numbers are computed."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
 
-from service.errors import DeviceMissing
+from service.errors import DeviceLost, DeviceMissing
 
 
 def pick_device(asked: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
@@ -34,6 +35,22 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
     if not has_bfloat16(device):
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+@contextmanager
+def telling_of_loss() -> Iterator[None]:
+    """Raises: DeviceLost in place of whatever torch says when a GPU's context breaks inside the block."""
+    try:
+        yield
+    except RuntimeError as error:
+        if is_loss(error):
+            raise DeviceLost from error
+        raise
+
+
+def is_loss(error: Exception) -> bool:
+    """CUDA's errors but for those of memory, which have a type of their own. cuBLAS and cuDNN have words only."""
+    return isinstance(error, torch.AcceleratorError) or str(error).startswith("CUDA error")
 
 
 def use_threads(threads: int | None) -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from service.errors import Overloaded, Unavailable
+from service.errors import DeviceLost, Overloaded, Unavailable
 from service.inference.predictions import Encoding, Scores
 from service.logs import get_logger
 
@@ -19,7 +19,7 @@ BEAT = 0.5  # seconds between two looks at the pass that is under way
 SHORTEST_LIMIT = 3.0  # seconds that any pass may take: readiness turns within five
 FIRST_LIMIT = 60.0  # seconds for a model whose pace is not known yet
 GIVE_UP = 20.0  # seconds that a stuck thread is waited for before the process ends, to be started again
-EXIT_STATUS = 75  # EX_TEMPFAIL of sysexits.h: try again
+TOLD = 1.0  # seconds for the answers that a lost device leaves
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +42,7 @@ class Engine:
         self.queued_tokens = 0
         self.seconds_in_line = 0.0  # what stands in line will take, by the pace of its models
         self._passes: deque[Pass] = deque()  # the first is under way
+        self._lost = threading.Event()
         self._closed = threading.Event()
 
     def must_have_room(self) -> None:
@@ -51,7 +52,9 @@ class Engine:
             raise self.too_long()
 
     def must_get_on(self) -> None:
-        """Raises: Unavailable when the thread is stuck."""
+        """Raises: Unavailable when the thread is stuck; DeviceLost."""
+        if self._lost.is_set():
+            raise DeviceLost
         if self.stuck:
             raise _is_stuck()
 
@@ -95,8 +98,12 @@ class Engine:
     def _ended(self, this: Pass, done: asyncio.Future[Scores]) -> None:
         self._passes.remove(this)
         this.given_up.cancel()
-        if not done.cancelled():
-            done.exception()  # seen, even if nobody waits for it any more
+        if not done.cancelled() and isinstance(done.exception(), DeviceLost):
+            self.lose_device()
+
+    def lose_device(self) -> None:
+        """From now on everybody is refused, and the process ends as soon as they have been told."""
+        self._lost.set()
 
     @property
     def stuck(self) -> bool:
@@ -124,6 +131,10 @@ class Engine:
 
     def _watch(self) -> None:
         while not self._closed.wait(BEAT):
+            if self._lost.is_set():
+                log.critical("device_lost", status=os.EX_TEMPFAIL)
+                self._closed.wait(TOLD)
+                os._exit(os.EX_TEMPFAIL)  # another process gets another context
             if this := self._under_way():
                 self._look_at(this)
 
@@ -134,8 +145,8 @@ class Engine:
             log.error("engine_stuck", seconds=this.silent, limit=round(this.limit, 1))
             this.given_up.get_loop().call_soon_threadsafe(self._give_up)
         if this.silent > this.limit + GIVE_UP:
-            log.critical("engine_given_up", seconds=this.silent, status=EXIT_STATUS)
-            os._exit(EXIT_STATUS)  # nothing else ends a process one of whose threads does not end
+            log.critical("engine_given_up", seconds=this.silent, status=os.EX_TEMPFAIL)
+            os._exit(os.EX_TEMPFAIL)  # nothing else ends a process one of whose threads does not end
 
     def _give_up(self) -> None:
         """Whoever waits for a pass is told now, not by a connection that breaks."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from service.errors import ClassiglotError, Unavailable
+from service.errors import ClassiglotError, DeviceLost, Unavailable
 from service.inference.batcher import Batcher
 from service.inference.engine import Engine
 from service.inference.planning import pass_tokens
@@ -119,6 +119,8 @@ class Shelf:
         except Exception as error:
             self._failed[record.id] = time.monotonic()
             log.error("model_load_failed", model_id=record.id, name=record.name, error=str(error))
+            if isinstance(error, DeviceLost):
+                self._engine.lose_device()
             raise
         finally:
             del self._loading[record.id]

@@ -12,7 +12,7 @@ import httpx
 from faults.conftest import Deploy
 from faults.test_disk import forget
 from parts.deployment import Deployment, wait_until
-from parts.faulty_api import DEAD, NO_MEMORY, NOT_A_NUMBER, RAISES, STUCK
+from parts.faulty_api import DEAD, LOST, NO_MEMORY, NOT_A_NUMBER, RAISES, STUCK
 from parts.finished_models import publish
 from parts.toy_text import choosing
 
@@ -142,4 +142,26 @@ def _lose_the_thread(deployment: Deployment, fault: str) -> None:
     deployment.wait_for_api()
     assert scores(ask(deployment, '"a dog"'))
     print(f"B31: {fault}: not ready after {unready:.1f} s, ended after {ended:.0f} s")
+    forget(deployment, "fruit")
+
+
+def test_a_gpu_that_is_lost_ends_the_process_once_everybody_was_told(deploy: Deploy) -> None:
+    """B31: torch says that the device is gone. Nobody is left without an answer."""
+    deployment = deploy()
+    service = serve(deployment)
+    good = [json.dumps(text) for text in GOOD]
+    alone = scores(ask(deployment, good[0]))
+    began = time.monotonic()
+    answers = at_once([lambda text=text: ask(deployment, text) for text in [*good[:7], json.dumps(LOST)]])  # type: ignore[misc]
+    assert answers[-1].status_code == 503
+    for answer in answers:  # a neighbour may have come first, or shared the pass
+        assert answer.status_code == 200 or answer.json()["error"]["code"] == "device_lost", answer.text
+    assert deployment.client.get("/health/ready").json()["error"]["code"] == "device_lost"
+    service.process.wait(10)
+    ended = time.monotonic() - began
+    assert service.process.returncode == 75
+    deployment.start_api()
+    deployment.wait_for_api()
+    assert far_apart([scores(ask(deployment, good[0]))], [alone]) < 1e-5
+    print(f"B31: the device is lost: refused at once, ended after {ended:.1f} s")
     forget(deployment, "fruit")

@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
+import torch
 
 from service.cli import main
 from service.inference.classifier import Classifier
-from service.inference.predictions import Encoding, Scores
+from service.inference.predictions import Encoding
 
-RAISES, NO_MEMORY, NOT_A_NUMBER, STUCK, DEAD = "raises", "no memory", "not a number", "stuck", "dead"
+RAISES, NO_MEMORY, NOT_A_NUMBER, STUCK, DEAD, LOST = "raises", "no memory", "not a number", "stuck", "dead", "lost"
 SECONDS_A_TOKEN = float(os.environ.get("SECONDS_A_TOKEN", "0"))
 _EXIT_OF_A_THREAD = {"x86_64": 60, "aarch64": 93}[platform.machine()]  # the system call
 
@@ -40,19 +40,29 @@ def _die() -> None:
     ctypes.CDLL(None).syscall(_EXIT_OF_A_THREAD, 0)
 
 
-FAULTS: dict[str, Callable[[], None]] = {RAISES: _raise, NO_MEMORY: _run_out_of_memory, STUCK: _hang, DEAD: _die}
-_right = Classifier.forward
+def _lose_the_device() -> None:
+    raise torch.AcceleratorError("CUDA error: device-side assert triggered")  # as torch says it, once and for ever
 
 
-def forward(self: Classifier, rows: Sequence[Encoding]) -> Scores:
+FAULTS: dict[str, Callable[[], None]] = {
+    RAISES: _raise,
+    NO_MEMORY: _run_out_of_memory,
+    STUCK: _hang,
+    DEAD: _die,
+    LOST: _lose_the_device,
+}
+_right = Classifier._logits
+
+
+def logits(self: Classifier, rows: Sequence[Encoding]) -> torch.Tensor:
     read = [row.ids for row in rows]
     for word, fault in FAULTS.items():
         if _ids(self, word) in read:
             fault()
     time.sleep(SECONDS_A_TOKEN * sum(len(ids) for ids in read))
-    scores = _right(self, rows)
-    scores[[ids == _ids(self, NOT_A_NUMBER) for ids in read]] = np.nan
-    return scores
+    found = _right(self, rows)
+    found[[ids == _ids(self, NOT_A_NUMBER) for ids in read]] = torch.nan
+    return found
 
 
 def _ids(classifier: Classifier, word: str) -> list[int]:
@@ -60,5 +70,5 @@ def _ids(classifier: Classifier, word: str) -> list[int]:
 
 
 if __name__ == "__main__":
-    Classifier.forward = forward  # type: ignore[method-assign]
+    Classifier._logits = logits  # type: ignore[method-assign]
     sys.exit(main(["api"]))

@@ -1,5 +1,6 @@
 """Runs that die at awkward moments. Each is a real process: a program that stands in for Python."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -53,4 +54,42 @@ def test_a_message_that_was_cut_off_by_a_kill_is_no_message(
     wait_for_the_end(process)
     assert process.next_message(1) == {"kind": "note"}
     assert process.ended()
+    process.kill()
+
+
+LOSES_THE_GPU = """
+import sys, torch
+from worker import run
+from worker.training.gradients import Gradients
+
+def of(self, batch):
+    raise {error}
+
+Gradients.of = of
+sys.exit(run.main())
+"""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "torch.AcceleratorError('CUDA error: device-side assert triggered')",
+        "RuntimeError('CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm')",
+    ],
+)
+def test_a_run_whose_gpu_is_lost_says_so_and_ends_as_one_that_is_to_be_tried_again(
+    order: Order, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: str
+) -> None:
+    code = tmp_path / "loses_the_gpu.py"
+    code.write_text(LOSES_THE_GPU.format(error=error))
+    run_as(monkeypatch, tmp_path, f"exec {shlex.quote(sys.executable)} {shlex.quote(str(code))}")
+    process = TrainingProcess(order)
+    wait_for_the_end(process)
+    messages = []
+    while (message := process.next_message(1)) is not None:
+        messages.append(message)
+    assert [own["kind"] for own in messages if own["kind"] in ("failed", "succeeded")] == []
+    assert messages[-1] == {"kind": "note", "level": "error", "message": messages[-1]["message"]}
+    assert "the GPU stopped working" in messages[-1]["message"]
+    assert "ended with status 75" in process.how_it_ended()
     process.kill()
