@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parts.toy_text import choosing, columns
+from service.datasets import json_text
 from service.datasets.complaints import Complaints
 from service.datasets.formats import RawRow, RawSplit, read_columns, read_file
-from service.datasets.json_text import parse_json
-from service.errors import Detail, Unreadable, UnsupportedMedia
+from service.datasets.json_text import count_values, parse_json
+from service.errors import Detail, TooLarge, Unreadable, UnsupportedMedia
 from service.settings import read_settings
 
 SETTINGS = read_settings()
@@ -227,3 +228,30 @@ def test_a_whole_toy_split_survives() -> None:
     texts, labels = choosing(60, language="other")
     expected = [RawRow(text, label, {}) for text, label in zip(texts, labels, strict=True)]
     assert rows_of("t.json", json.dumps(columns(texts, labels))) == expected
+
+
+def count(value: object) -> int:
+    """Values and keys; what is empty twice."""
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 1 if parts is None else 1 + (sum(map(count, parts)) if parts else 1)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(alphabet='a,:[{}]\\"é'),
+        lambda own: st.lists(own, max_size=4) | st.dictionaries(st.text(alphabet='b,"\\', max_size=3), own, max_size=4),
+        max_leaves=20,
+    ),
+    st.integers(1, 40),
+)
+def test_values_are_counted_without_parsing(value: object, chunk: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_text, "_CHUNK", chunk)
+        assert count_values(json.dumps(value, ensure_ascii=False).encode()) == count(value)
+
+
+def test_values_without_end_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_text, "MOST_VALUES", 1000)
+    with pytest.raises(TooLarge, match=r"more than 1,000 values; send rows as lines of a .jsonl or .csv file"):
+        parse_json(b"[" + b"[]," * 500 + b"1]")
+    assert len(parse_json(json.dumps({"Text": ["a, b" * 300] * 490, "Labels": ["[,"] * 490}).encode())["Text"]) == 490
