@@ -15,12 +15,13 @@ from worker.training.probe import fit_head_to_both
 
 
 def calibrate(finished: Finished, order: Order, device: torch.device) -> tuple[ModelCard, float]:
-    """Makes head and temperature part of the weights and the thresholds part of the card that it returns.
+    """Makes head and temperature part of the weights and the thresholds part of the card that it returns. Before the
+    trained part is put back: it is enough, and quicker.
 
     Temperature and thresholds come from what the head says of validation texts that it was not fitted to. The float is
     the temperature.
     """
-    model, encoder, rows, truth = finished.network.model, finished.encoder, finished.rows, finished.truth
+    model, encoder, rows, truth = finished.network.model, finished.encoder, finished.part.rows, finished.truth
     card, most = make_card(order), order.settings.max_batch_tokens
     if order.hyperparameters.head_rows == "train":
         logits: Floats = Classifier(model, encoder, card, device).logits(rows["val"], most).astype(float)

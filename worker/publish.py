@@ -39,7 +39,7 @@ from worker.evaluation.metrics import to_matrix
 from worker.evaluation.repeats import summarise
 from worker.evaluation.slices import make_slices
 from worker.evaluation.warnings import report_warnings
-from worker.finished import Finished, grown_back
+from worker.finished import Finished
 from worker.reproduction import reproduction
 from worker.training.model import load_model, save_tokenizer
 
@@ -62,8 +62,8 @@ def measure_and_publish(
 
     `repeats`: what the same run gave under other seeds.
     """
-    finished, features = _meet_base_model(finished, order, device)
     card, temperature = calibrate(finished, order, device)
+    features = _meet_base_model(finished, order, device)
     with artifacts.staging() as staged:
         _write_model(finished, card, staged)
         finished.network.model.to("meta")  # it is on disk now, and what is measured is read from there
@@ -85,12 +85,13 @@ def measure_and_publish(
     }
 
 
-def _meet_base_model(finished: Finished, order: Order, device: torch.device) -> tuple[Finished, Features]:
-    """The model with all words of the base model, and what that one, as it was, makes of the texts of each split."""
+def _meet_base_model(finished: Finished, order: Order, device: torch.device) -> Features:
+    """What the base model, as it was, makes of the texts of each split. Then the trained part is put back into it."""
     base_model = load_model(finished.base, len(order.labels))
-    encoder, limit = finished.encoder.for_rows(None), order.settings.max_batch_tokens
+    encoder, limit = finished.encoder, order.settings.max_batch_tokens
     features = {name: embed(base_model, encoder, own, device, limit) for name, own in finished.rows.items()}
-    return grown_back(finished, base_model), features
+    finished.part.put_back(finished.network.model, base_model)
+    return features
 
 
 def _write_model(finished: Finished, card: ModelCard, folder: Path) -> None:

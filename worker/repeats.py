@@ -15,7 +15,7 @@ from worker.calibrate import calibrate
 from worker.channel import Order
 from worker.evaluation.calibration import activate
 from worker.evaluation.metrics import macro_f1, right_rows, to_matrix
-from worker.finished import Finished, grown_back
+from worker.finished import Finished
 from worker.training.checkpoint import REPEATS
 from worker.training.model import load_model
 
@@ -56,9 +56,9 @@ class KeptRepeats:
 
 def measure_repeat(finished: Finished, order: Order, device: torch.device) -> Repeat:
     """The test split as the published model is measured: calibrated, and by the same engine."""
-    finished = grown_back(finished, load_model(finished.base, len(order.labels)))
     model, rows = finished.network.model, finished.rows["test"]
     card, _ = calibrate(finished, order, device)
+    finished.part.put_back(model, load_model(finished.base, len(order.labels)))
     engine = make_engine(model.to(device).eval(), device, order.settings.engine, order.settings.threads)
     classifier = Classifier(model, finished.encoder, card, device, engine)
     scores = activate(classifier.logits(rows, order.settings.max_batch_tokens), order.task)

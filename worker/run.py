@@ -11,7 +11,6 @@ from typing import IO
 import numpy as np
 import torch
 
-from service.datasets.dataset import Dataset
 from service.datasets.files import read_dataset
 from service.errors import ClassiglotError, DeviceLost, TrainingFailed
 from service.inference.architectures import quieten
@@ -45,7 +44,7 @@ from worker.training.model import Network, load_network, make_optimizer
 from worker.training.pretrained import PretrainedWeights
 from worker.training.probe import fit_probe
 from worker.training.randomness import seed_everything
-from worker.training.vocabulary import Vocabulary, shrink
+from worker.training.trained_part import cut_out
 
 log = get_logger(__name__)
 
@@ -80,7 +79,7 @@ def _measure_repeats(
     for number, repeated in enumerate(other_seeds(order)):
         seed = repeated.hyperparameters.seed
         if (repeat := kept.get(seed)) is None:
-            finished = _find_best(repeated, base, device, artifacts, channel, Part(number, kept.folder(seed)))
+            finished = _find_best(repeated, base, device, artifacts, channel, Turn(number, kept.folder(seed)))
             repeat = measure_repeat(finished, repeated, device)
             kept.add(repeat)
         channel.send("note", message=f"seed {seed}: macro-F1 {repeat.macro_f1:.3f} on the test split")
@@ -89,7 +88,7 @@ def _measure_repeats(
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Turn:
     """One run of a job of several: how many were before it, and where its checkpoints are."""
 
     number: int
@@ -102,22 +101,24 @@ def _find_best(
     device: torch.device,
     artifacts: ArtifactStore,
     channel: Supervision,
-    part: Part | None = None,
+    turn: Turn | None = None,
 ) -> Finished:
     """Trains from the newest checkpoint on, or from the start; ends with the weights that validation likes best.
 
-    `part`: of a run that is not the job's last.
+    `turn`: of a run that is not the job's last.
     """
-    part = part or Part(order.hyperparameters.repeats - 1, order.job_id)
+    turn = turn or Turn(order.hyperparameters.repeats - 1, order.job_id)
     began = time.monotonic()
     dataset = read_dataset(artifacts.open("datasets", order.dataset_id), order.task, order.labels)
     seed_everything(order.hyperparameters.seed)
     network = load_network(base, len(order.labels))
-    encoder, rows, vocabulary = _encode(network, dataset, order)
-    truth = truth_of_all(dataset, order.labels)
-    checkpoints = Checkpoints(artifacts, part.folder, order.attempt, _fingerprint(order))
-    with artifacts.scratch() as scratch:
-        trainer = _make_trainer(network, encoder, rows["train"], truth["train"], order, device, scratch, channel)
+    encoder = network.encoder(order.hyperparameters.max_length)
+    rows, truth = encode_all(encoder, dataset), truth_of_all(dataset, order.labels)
+    checkpoints = Checkpoints(artifacts, turn.folder, order.attempt, _fingerprint(order))
+    with artifacts.scratch() as states, artifacts.scratch() as scratch:
+        share, limit = order.hyperparameters.frozen_share, order.settings.max_batch_tokens
+        part = cut_out(network.model, rows, share, encoder, device, limit, states)
+        trainer = _make_trainer(network, encoder, part.rows["train"], truth["train"], order, device, scratch, channel)
         progress = checkpoints.resume(trainer)
         if progress.step:
             channel.send("note", message=f"resumed after step {progress.step} of {trainer.plan.total_steps}")
@@ -128,14 +129,14 @@ def _find_best(
         channel.send("note", message=f"training on {describe_device(device)}, ready in {seconds:.1f} s")
 
         channel.send("phase", phase="training")
-        _train(trainer, progress, checkpoints, rows["val"], truth["val"], order, channel, part.number)
+        _train(trainer, progress, checkpoints, part.rows["val"], truth["val"], order, channel, turn.number)
         trainer.optimizer.forget()
         give_memory_back()
         best = checkpoints.load_best(trainer, progress)
 
     channel.send("phase", phase="evaluating")
     validation = Validation(best=best, history=progress.history)
-    return Finished(network, encoder, vocabulary, base, dataset, rows, truth, validation)
+    return Finished(network, encoder, part, base, dataset, rows, truth, validation)
 
 
 def _fit_length(order: Order, base: BaseCheckpoint, channel: Supervision) -> Order:
@@ -150,17 +151,6 @@ def _fit_length(order: Order, base: BaseCheckpoint, channel: Supervision) -> Ord
     fitted = order.hyperparameters.model_copy(update={"max_length": base.max_length})
     channel.send("hyperparameters", hyperparameters=fitted.model_dump())
     return order.model_copy(update={"hyperparameters": fitted})
-
-
-def _encode(
-    network: Network, dataset: Dataset, order: Order
-) -> tuple[TextEncoder, dict[str, list[Encoding]], Vocabulary]:
-    """Token ids of all texts, and the model cut to the embeddings that occur in those of train and validation."""
-    encoder = network.encoder(order.hyperparameters.max_length)
-    rows = encode_all(encoder, dataset)
-    used = {token for name in ("train", "val") for row in rows[name] for token in row.ids}
-    vocabulary = shrink(network.model.encoder, used)
-    return encoder.for_rows(vocabulary.row_of_id), rows, vocabulary
 
 
 def _make_trainer(

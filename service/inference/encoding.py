@@ -1,6 +1,5 @@
 """Texts to token ids: the same code for training, evaluation and serving."""
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,17 +40,9 @@ class TextEncoder:
         self._tokenizer.enable_truncation(max_length)
         self.max_length = max_length
         self.pad_id = pad_id
-        self.row_of_id: Tensor | None = None
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {number for number, token in added.items() if token.special}
         self._unknown = next(filter(None, map(self._tokenizer.token_to_id, ("<unk>", "[UNK]"))), pad_id)
-
-    def for_rows(self, row_of_id: Tensor | None) -> "TextEncoder":
-        """The same for a model whose embedding table was made smaller: `row_of_id`, int64 of shape (vocabulary,); None
-        for the whole table. Both share one tokenizer."""
-        other = copy.copy(self)
-        other.row_of_id = row_of_id
-        return other
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         encodings = self._tokenizer.encode_batch(list(texts))
@@ -74,6 +65,4 @@ class TextEncoder:
         for number, row in enumerate(rows):
             ids[number, : len(row.ids)] = torch.tensor(row.ids)
             mask[number, : len(row.ids)] = 1
-        if self.row_of_id is not None:
-            ids = self.row_of_id[ids]
         return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}

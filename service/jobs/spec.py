@@ -28,6 +28,7 @@ class Hyperparameters(BaseModel):
     sam_start: Annotated[float, Field(ge=0, le=1)] | Auto = "auto"
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
     fine_tuned_share: Annotated[float, Field(gt=0, le=1)] | Auto = "auto"
+    frozen_share: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
     head_rows: HeadRows | Auto = "auto"
     class_weight: ClassWeight | Auto = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**32)] | Auto = "auto"
@@ -39,6 +40,7 @@ class ResolvedHyperparameters(BaseModel):
     special ones included; `rho` is the radius of the climb (Foret et al. 2021; Kwon et al. 2021), which begins after
     the share `sam_start` of the steps; `ema_decay` that of the average of weights; `fine_tuned_share` that of these
     in the weights which are validated and kept, the rest being pretrained (Wortsman et al. 2022), 1 for all;
+    `frozen_share` of the layers, from the lowest up and with the embeddings, are not trained (Lee et al. 2019);
     `head_rows`: with `train_and_val` the head is fitted anew to both once validation has chosen the weights;
     `repeats`: runs under as many seeds from `seed` on, of which the first is published and the others measured."""
 
@@ -56,6 +58,7 @@ class ResolvedHyperparameters(BaseModel):
     sam_start: float
     ema_decay: float
     fine_tuned_share: float
+    frozen_share: float
     head_rows: HeadRows
     class_weight: ClassWeight
     seed: int
@@ -84,6 +87,7 @@ def resolve(asked: Hyperparameters, *, train_rows: int, base_model: str) -> Reso
         "sam_start": 0.75,  # late climbs find as flat a minimum for a fraction of the time (Zhou et al. 2025)
         "ema_decay": 0.95,
         "fine_tuned_share": 0.5 if few else 1.0,  # many rows know better than the pretrained weights
+        "frozen_share": 0.5 if few else 0.0,
         "head_rows": "train_and_val" if few else "train",  # a third of all labelled texts would else teach nothing
         "class_weight": "balanced",  # macro-F1 counts every label alike, and few rows leave rare ones unseen
         "seed": 0,

@@ -5,41 +5,47 @@ thousand rows. A row that does not occur has no gradient; as embeddings are not 
 `model.make_optimizer`), leaving it out changes nothing but time, memory and the size of checkpoints.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from service.inference.network import TextClassifier
+from service.inference.predictions import Encoding
+
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """`kept`: ids of the rows that are trained, ascending; `row_of_id`: id → row, int64 of shape (vocabulary,)."""
+    """`kept`: ids of the rows that are trained, ascending. `rows`: by split, texts as places among these."""
 
     kept: Tensor
-    row_of_id: Tensor
+    rows: dict[str, list[Encoding]]
+
+    def put_back(self, model: TextClassifier, base_model: TextClassifier) -> None:
+        """See `worker.training.trained_part`. The trained rows are written into the pretrained table.
+
+        Whoever trains has that read again for this: kept all the time, it would be most of the memory of a run.
+        """
+        full = word_embeddings(base_model.encoder)
+        full[self.kept] = word_embeddings(model.encoder).to(full.device)
+        _put(model.encoder, full)
 
 
-def shrink(encoder: PreTrainedModel, used: Iterable[int]) -> Vocabulary:
-    """Replaces the word embeddings by those of the ids in `used`. Ids up to the padding id stay where they are,
-    because RoBERTa counts positions by it. Any other id now means the unknown row 0: encode before, not after."""
-    full = word_embeddings(encoder)
-    first = range((_table(encoder).padding_idx or 0) + 1)
-    kept = torch.tensor(sorted({*used, *first}))
-    row_of_id = torch.zeros(len(full), dtype=torch.long)
-    row_of_id[kept] = torch.arange(len(kept))
-    _put(encoder, full[kept].clone())
-    return Vocabulary(kept, row_of_id)
-
-
-def grow_back(encoder: PreTrainedModel, vocabulary: Vocabulary, full: Tensor) -> None:
-    """Writes the trained rows into `full`, the pretrained table, and gives that to the encoder.
-
-    Whoever trains has it read again for this: kept all the time, it would be most of the memory of a run.
-    """
-    full[vocabulary.kept] = word_embeddings(encoder).to(full.device)
-    _put(encoder, full)
+def shrink(model: TextClassifier, rows: Mapping[str, list[Encoding]]) -> Vocabulary:
+    """Replaces the word embeddings by those of the ids in `rows`. Ids up to the padding id stay where they are,
+    because RoBERTa counts positions by it."""
+    full = word_embeddings(model.encoder)
+    first = range((_table(model.encoder).padding_idx or 0) + 1)
+    kept = sorted({*first, *(token for own in rows.values() for row in own for token in row.ids)})
+    place = {token: number for number, token in enumerate(kept)}
+    _put(model.encoder, full[kept].clone())
+    moved = {
+        name: [Encoding([place[token] for token in row.ids], row.truncated) for row in own]
+        for name, own in rows.items()
+    }
+    return Vocabulary(torch.tensor(kept), moved)
 
 
 def word_embeddings(encoder: PreTrainedModel) -> Tensor:

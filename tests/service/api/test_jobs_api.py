@@ -23,7 +23,8 @@ KEYS = [
 ]
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 NAMES = ("batch_size", "learning_rate", "num_epochs", "warmup_ratio", "weight_decay", "max_length", "max_grad_norm",
-         "optimizer", "rho", "sam_start", "ema_decay", "fine_tuned_share", "head_rows", "class_weight",
+         "optimizer", "rho", "sam_start", "ema_decay", "fine_tuned_share", "frozen_share", "head_rows",
+         "class_weight",
          "seed", "repeats")  # fmt: skip
 
 
@@ -131,6 +132,7 @@ BOUNDS: dict[str, tuple[list[Any], list[Any]]] = {  # accepted, refused
     "sam_start": ([0, 1], [-0.1, 1.1]),
     "ema_decay": ([0, 0.999], [-0.1, 1]),
     "fine_tuned_share": ([0.01, 1], [0, 1.1]),
+    "frozen_share": ([0, 0.99], [-0.1, 1]),
     "head_rows": (["train", "train_and_val"], ["val", True, None]),
     "class_weight": (["balanced", "none"], ["Balanced", 1, None]),
     "seed": ([0, 2**32 - 1], [-1, 2**32, 0.5]),
