@@ -10,6 +10,7 @@ from faults.conftest import Deploy
 from faults.test_disk import forget
 from parts.deployment import Deployment, Part, wait_until
 from parts.finished_models import publish
+from parts.machine import StolenTime
 from parts.open_loop import Answer, as_request, ask_steadily, leave, share
 from parts.toy_text import choosing
 
@@ -19,6 +20,7 @@ CAPACITY = 20  # requests a second
 SLOW = {"seconds_a_token": 1 / CAPACITY / 64, "max_batch_tokens": 512}  # a pass of 8 takes 0.4 s
 DEADLINE = 2.0
 PASS = 0.4
+TRIES = 4  # a virtual machine that is held up for seconds says nothing of the service
 
 
 def memory(part: Part) -> int:
@@ -54,10 +56,14 @@ def test_ten_times_the_capacity_is_answered_in_time_or_refused_at_once(deploy: D
     """B28: for 60 s (8 s in the suite), at a constant rate; the model takes 50 ms a text."""
     deployment = deploy(max_wait_seconds=DEADLINE, **SLOW)
     service = start_slow(deployment)
-    ask(deployment, 10 * CAPACITY, 3)  # warm-up: connections, threads, buffers
-    before, logged = memory(service), len(deployment.log.read_text())
-    answers = ask(deployment, 10 * CAPACITY, 60 if long else 8)
-    growth = memory(service) / before - 1
+    for _ in range(TRIES):
+        ask(deployment, 10 * CAPACITY, 3)  # warm-up: connections, threads, buffers
+        before, logged, stolen = memory(service), len(deployment.log.read_text()), StolenTime()
+        answers = ask(deployment, 10 * CAPACITY, 60 if long else 8)
+        growth = memory(service) / before - 1
+        if stolen.share() < 0.05:
+            break
+        print(f"B28: again, for {stolen.share():.0%} of the processors' time was taken from this machine")
     told = refusals_in_the_log(deployment.log.read_text()[logged:])
     time.sleep(2)
     after = ask(deployment, 0.8 * CAPACITY, 3)
