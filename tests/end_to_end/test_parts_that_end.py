@@ -1,0 +1,82 @@
+"""`classiglot up` looks after its parts: what ends by itself is started again, unless that goes on and on."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from parts.system import Up
+from parts.toy_text import choosing, columns
+
+PARTS = {"broker": "-server", "service": "service.cli api", "worker": "-m worker"}
+
+
+def pid_of(up: Up, part: str) -> int | None:
+    """Of the part itself, not of processes that it started; None where there is none just now."""
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if parent == up.process.pid and PARTS[part] in command:
+            return int(path.name)
+    return None
+
+
+def wait_until(what: Callable[[], bool], seconds: float, up: Up) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, up.log.read_text()
+        time.sleep(0.1)
+
+
+def kill(up: Up, part: str) -> None:
+    """With SIGKILL, and waits for the next one."""
+    before = pid_of(up, part)
+    assert before
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: pid_of(up, part) not in (None, before), 20, up)
+
+
+def test_each_part_that_ends_is_started_again_and_jobs_run_as_before(tmp_path: Path) -> None:
+    up = Up(tmp_path / "data")
+    try:
+        for part in PARTS:
+            kill(up, part)
+        wait_until(lambda: is_ready(up), 30, up)
+        dataset = up.client.post("/datasets", json={"name": "toys", "train": columns(*choosing(60))}).json()
+        asked = {"dataset_id": dataset["id"], "base_model": "bundled/multilingual-small"}
+        job = up.client.post("/jobs", json=asked).json()
+        wait_until(lambda: up.client.get(f"/jobs/{job['id']}").json()["status"] == "running", 60, up)
+        log = up.log.read_text()
+        assert all(f'"part": "{part}"' in log for part in PARTS), log
+    finally:
+        assert up.stop() == 0
+    assert up.processes() == []
+
+
+def test_a_part_that_ends_over_and_over_ends_the_system_with_a_reason(tmp_path: Path) -> None:
+    up = Up(tmp_path / "data")
+    try:
+        for _ in range(5):
+            kill(up, "service")
+        service = pid_of(up, "service")
+        assert service
+        os.kill(service, signal.SIGKILL)
+        assert up.process.wait(60) == 1
+        assert "the service keeps ending (status -9); its log above says why" in up.log.read_text()
+    finally:
+        up.client.close()
+        up.process.kill()
+    assert up.processes() == []
+
+
+def is_ready(up: Up) -> bool:
+    try:
+        return up.client.get("/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False
