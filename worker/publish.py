@@ -11,7 +11,6 @@ from service.datasets.dataset import SPLITS
 from service.datasets.leakage import leaked_rows
 from service.inference.classifier import Classifier, embed
 from service.inference.device import describe_device
-from service.inference.predictions import read_predictions
 from service.inference.published import save_published
 from service.jobs.report import (
     REPORT_JSON,
@@ -31,11 +30,11 @@ from service.store.ids import new_id
 from service.store.records import Json
 from worker.calibrate import calibrate
 from worker.channel import Order, Supervision
+from worker.evaluation.answers import answer
 from worker.evaluation.calibration import activate, calibration_error
 from worker.evaluation.comparisons import Measured, compare_with_simple_models
 from worker.evaluation.leaks import measure_without_leaks
 from worker.evaluation.measure import measure
-from worker.evaluation.metrics import to_matrix
 from worker.evaluation.repeats import summarise
 from worker.evaluation.slices import make_slices
 from worker.evaluation.warnings import report_warnings
@@ -111,18 +110,16 @@ def _make_report(
 ) -> tuple[Report, str]:
     """The report, and scikit-learn's as text."""
     test, truth, card = finished.dataset.splits["test"], finished.truth, classifier.card
-    rows = classifier.encoder.encode([row.text for row in test])
-    logits = classifier.logits(rows, order.settings.max_batch_tokens)
-    scores = activate(logits, order.task)
-    predictions = read_predictions(scores.astype(np.float32), rows, card)
-    result, text = measure(test, rows, scores, predictions, order.labels, order.task)
-    predicted = to_matrix([prediction.labels for prediction in predictions], order.labels)
+    found = answer(classifier, classifier.encoder.encode([row.text for row in test]), order.settings.max_batch_tokens)
+    result, text = measure(test, found.rows, found.scores, found.predictions, order.labels, order.task)
     splits = {name: Measured(finished.dataset.splits[name], features[name], truth[name]) for name in SPLITS}
-    beside = compare_with_simple_models(splits, predicted, order.labels, order.task, order.hyperparameters.head_rows)
+    beside = compare_with_simple_models(
+        splits, found.predicted, order.labels, order.task, order.hyperparameters.head_rows
+    )
     calibration = Calibration(
         temperature=temperature,
-        before=calibration_error(activate(logits * temperature, order.task), truth["test"], order.task),
-        after=calibration_error(scores, truth["test"], order.task),
+        before=calibration_error(activate(found.logits * temperature, order.task), truth["test"], order.task),
+        after=calibration_error(found.scores, truth["test"], order.task),
     )
     spread = summarise([_as_repeat(result, finished, order), *repeats]) if repeats else None
     report = Report(
@@ -137,9 +134,9 @@ def _make_report(
         repeats=spread,
         calibration=calibration,
         thresholds=dict(zip(card.labels, card.thresholds, strict=True)) if order.task == "deciding" else None,
-        slices=make_slices(test, truth["test"], predicted),
+        slices=make_slices(test, truth["test"], found.predicted),
         transfer=beside.transfer,
-        without_leaks=measure_without_leaks(leaked_rows(finished.dataset), truth["test"], predicted),
+        without_leaks=measure_without_leaks(leaked_rows(finished.dataset), truth["test"], found.predicted),
         suspects=beside.suspects,
         selection=Selection(
             chosen_by=CHOSEN_BY[order.hyperparameters.head_rows], test_scored_before=order.test_scored_before

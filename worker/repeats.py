@@ -3,18 +3,16 @@
 Dodge et al. 2020, "Fine-Tuning Pretrained Language Models: Weight Initializations, Data Orders, and Early Stopping".
 """
 
-import numpy as np
 import torch
 
 from service.inference.classifier import Classifier
 from service.inference.engines import make_engine
-from service.inference.predictions import read_predictions
 from service.jobs.report import Repeat
 from service.store.artifacts import ArtifactStore
 from worker.calibrate import calibrate
 from worker.channel import Order
-from worker.evaluation.calibration import activate
-from worker.evaluation.metrics import macro_f1, right_rows, to_matrix
+from worker.evaluation.answers import answer
+from worker.evaluation.metrics import macro_f1, right_rows
 from worker.finished import Finished
 from worker.training.checkpoint import REPEATS
 from worker.training.model import load_model
@@ -61,9 +59,7 @@ def measure_repeat(finished: Finished, order: Order, device: torch.device) -> Re
     finished.part.put_back(model, load_model(finished.base, len(order.labels)))
     engine = make_engine(model.to(device).eval(), device, order.settings.engine, order.settings.threads)
     classifier = Classifier(model, finished.encoder, card, device, engine)
-    scores = activate(classifier.logits(rows, order.settings.max_batch_tokens), order.task)
-    predictions = read_predictions(scores.astype(np.float32), rows, card)
-    predicted = to_matrix([prediction.labels for prediction in predictions], order.labels)
+    predicted = answer(classifier, rows, order.settings.max_batch_tokens).predicted
     return Repeat(
         seed=order.hyperparameters.seed,
         val_loss=finished.validation.best["val_loss"],

@@ -114,6 +114,9 @@ def _find_best(
     network = load_network(base, len(order.labels))
     encoder = network.encoder(order.hyperparameters.max_length)
     rows, truth = encode_all(encoder, dataset), truth_of_all(dataset, order.labels)
+    if (cut := sum(row.truncated for row in rows["train"])) and turn.number == 0:
+        words = f"{cut} of {len(rows['train'])} training texts are longer than max_length and read only in part"
+        channel.send("note", level="warning", message=words)
     checkpoints = Checkpoints(artifacts, turn.folder, order.attempt, _fingerprint(order))
     with artifacts.scratch() as states, artifacts.scratch() as scratch:
         share, limit = order.hyperparameters.frozen_share, order.settings.max_batch_tokens

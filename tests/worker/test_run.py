@@ -285,3 +285,18 @@ def test_a_length_beyond_the_base_model_is_cut_and_said(settings: Settings, sqli
     assert "128 tokens at most" in listener.all("note")[0]["message"]
     assert listener.all("hyperparameters")[0]["hyperparameters"]["max_length"] == 128
     assert json.loads((folder / "classiglot.json").read_text())["max_length"] == 128
+
+
+def test_texts_that_are_read_only_in_part_are_counted(settings: Settings, sqlite: Database) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    notes = []
+    for max_length in (8, 64):
+        listener, _ = run_to_the_end(
+            make_order(settings, dataset, "roberta-base", f"job_{max_length}", max_length=max_length)
+        )
+        notes.append([note["message"] for note in listener.all("note") if note.get("level") == "warning"])
+    rows = dataset.splits["train"]["rows"]
+    assert len(notes[0]) == 1
+    assert f" of {rows} training texts are longer than max_length and read only in part" in notes[0][0]
+    assert 0 < int(notes[0][0].split()[0]) <= rows
+    assert notes[1] == []
