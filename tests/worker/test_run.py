@@ -47,8 +47,7 @@ def test_each_family_of_the_language_map_is_trained_and_served(
     base_model = for_language(language)
     assert base_model in FAMILIES
     dataset = store_toy_dataset(settings, sqlite, rows=320, language=LANGUAGES[language])
-    order = make_order(settings, dataset, base_model, num_epochs=12, learning_rate=3e-3, frozen_share=0.0)
-    listener, folder = run_to_the_end(order)  # all layers, for these base models know nothing
+    listener, folder = run_to_the_end(make_order(settings, dataset, base_model, num_epochs=12, learning_rate=3e-3))
     assert [content["phase"] for content in listener.all("phase")] == [
         "loading",
         "training",
@@ -86,7 +85,7 @@ def test_the_published_folder_is_a_normal_transformers_checkpoint(
     assert torch.allclose(torch.tensor(classifier.forward(row)), theirs, atol=1e-6)
 
 
-@pytest.mark.parametrize(("share", "frozen"), [("auto", True), (0.0, False)])
+@pytest.mark.parametrize(("share", "frozen"), [(0.5, True), ("auto", False)])
 def test_frozen_layers_are_published_as_the_base_model_had_them(
     settings: Settings, sqlite: Database, base_models_dir: Path, share: object, frozen: bool
 ) -> None:
@@ -128,8 +127,7 @@ def test_the_report_stands_beside_baselines_and_says_how_sure_it_is(
     settings: Settings, sqlite: Database, task: str
 ) -> None:
     dataset = store_toy_dataset(settings, sqlite, task, rows=240)  # type: ignore[arg-type]
-    order = make_order(settings, dataset, "roberta-base", frozen_share=0.0)
-    order = order.model_copy(update={"test_scored_before": 3})
+    order = make_order(settings, dataset, "roberta-base").model_copy(update={"test_scored_before": 3})
     listener, folder = run_to_the_end(order)
     report = read_report(settings, listener)
     assert [baseline.name for baseline in report.baselines] == [
@@ -195,7 +193,7 @@ def test_sam_with_rho_zero_is_adamw(settings: Settings, sqlite: Database) -> Non
     assert_equal_bit_for_bit(sam, adamw)
 
 
-@pytest.mark.parametrize("asked", [{"optimizer": "sam"}, {"optimizer": "adamw", "frozen_share": 0.0}])
+@pytest.mark.parametrize("asked", [{"optimizer": "sam"}, {"optimizer": "adamw", "frozen_share": 0.5}])
 def test_a_run_that_is_killed_resumes_from_its_last_epoch_and_ends_alike(
     settings: Settings, sqlite: Database, asked: dict[str, object]
 ) -> None:

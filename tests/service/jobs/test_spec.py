@@ -46,9 +46,10 @@ def test_what_cannot_work_is_refused(wrong: dict[str, object]) -> None:
         Hyperparameters(**wrong)  # type: ignore[arg-type]
 
 
-def test_many_rows_train_all_layers_and_leave_the_pretrained_weights() -> None:
-    shares = {
-        rows: (resolved(rows).frozen_share, resolved(rows).fine_tuned_share) for rows in (50, 1_000, 1_001, 5_001)
-    }
-    assert shares == {50: (0.5, 0.5), 1_000: (0.5, 0.5), 1_001: (0.0, 0.5), 5_001: (0.0, 1.0)}
+def test_few_rows_go_half_way_back_to_the_pretrained_weights() -> None:
+    assert {rows: resolved(rows).fine_tuned_share for rows in (50, 5_000, 5_001)} == {50: 0.5, 5_000: 0.5, 5_001: 1.0}
+
+
+def test_layers_are_frozen_where_that_is_asked_for() -> None:
+    assert resolved(200).frozen_share == 0
     assert resolved(100_000, frozen_share=0.25).frozen_share == 0.25
