@@ -21,7 +21,8 @@ def calibrate(finished: Finished, order: Order, device: torch.device) -> tuple[M
     Temperature and thresholds come from what the head says of validation texts that it was not fitted to. The float is
     the temperature.
     """
-    model, encoder, rows, truth = finished.network.model, finished.encoder, finished.part.rows, finished.truth
+    model, rows = finished.network.model, finished.part.rows
+    encoder, truth = finished.texts.encoder, finished.texts.truth
     card, most = make_card(order), order.settings.max_batch_tokens
     if order.hyperparameters.head_rows == "train":
         logits: Floats = Classifier(model, encoder, card, device).logits(rows["val"], most).astype(float)

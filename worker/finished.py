@@ -1,4 +1,4 @@
-"""What training hands over to those who measure and publish."""
+"""What a run of a job reads, and what it hands over to those who measure and publish."""
 
 from dataclasses import dataclass
 
@@ -12,23 +12,28 @@ from worker.training.trained_part import Rows, TrainedPart
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """The best weights, of the `part` that was trained, and how they were found. By split: `rows` are the texts as the
-    whole model reads them, `truth` their labels, shape (rows, labels)."""
+class Texts:
+    """A data set as the base model reads it. By split: `rows` are its texts, `truth` their labels, 0/1 of shape
+    (rows, labels)."""
 
-    network: Network
-    encoder: TextEncoder
-    part: TrainedPart
-    base: BaseCheckpoint
     dataset: Dataset
+    encoder: TextEncoder
     rows: Rows
     truth: dict[str, Binary]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The best weights, of the `part` that was trained, and how they were found."""
+
+    network: Network
+    part: TrainedPart
+    base: BaseCheckpoint
+    texts: Texts
     validation: Validation
 
 
-def encode_all(encoder: TextEncoder, dataset: Dataset) -> Rows:
-    return {name: encoder.encode([row.text for row in dataset.splits[name]]) for name in SPLITS}
-
-
-def truth_of_all(dataset: Dataset, labels: list[str]) -> dict[str, Binary]:
-    return {name: to_matrix([row.labels for row in dataset.splits[name]], labels) for name in SPLITS}
+def read_texts(dataset: Dataset, labels: list[str], encoder: TextEncoder) -> Texts:
+    rows = {name: encoder.encode([row.text for row in dataset.splits[name]]) for name in SPLITS}
+    truth = {name: to_matrix([row.labels for row in dataset.splits[name]], labels) for name in SPLITS}
+    return Texts(dataset, encoder, rows, truth)

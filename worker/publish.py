@@ -87,8 +87,8 @@ def measure_and_publish(
 def _meet_base_model(finished: Finished, order: Order, device: torch.device) -> Features:
     """What the base model, as it was, makes of the texts of each split. Then the trained part is put back into it."""
     base_model = load_model(finished.base, len(order.labels))
-    encoder, limit = finished.encoder, order.settings.max_batch_tokens
-    features = {name: embed(base_model, encoder, own, device, limit) for name, own in finished.rows.items()}
+    encoder, limit = finished.texts.encoder, order.settings.max_batch_tokens
+    features = {name: embed(base_model, encoder, own, device, limit) for name, own in finished.texts.rows.items()}
     finished.part.put_back(finished.network.model, base_model)
     return features
 
@@ -109,10 +109,10 @@ def _make_report(
     order: Order,
 ) -> tuple[Report, str]:
     """The report, and scikit-learn's as text."""
-    test, truth, card = finished.dataset.splits["test"], finished.truth, classifier.card
+    test, truth, card = finished.texts.dataset.splits["test"], finished.texts.truth, classifier.card
     found = answer(classifier, classifier.encoder.encode([row.text for row in test]), order.settings.max_batch_tokens)
     result, text = measure(test, found.rows, found.scores, found.predictions, order.labels, order.task)
-    splits = {name: Measured(finished.dataset.splits[name], features[name], truth[name]) for name in SPLITS}
+    splits = {name: Measured(finished.texts.dataset.splits[name], features[name], truth[name]) for name in SPLITS}
     beside = compare_with_simple_models(
         splits, found.predicted, order.labels, order.task, order.hyperparameters.head_rows
     )
@@ -136,7 +136,7 @@ def _make_report(
         thresholds=dict(zip(card.labels, card.thresholds, strict=True)) if order.task == "deciding" else None,
         slices=make_slices(test, truth["test"], found.predicted),
         transfer=beside.transfer,
-        without_leaks=measure_without_leaks(leaked_rows(finished.dataset), truth["test"], found.predicted),
+        without_leaks=measure_without_leaks(leaked_rows(finished.texts.dataset), truth["test"], found.predicted),
         suspects=beside.suspects,
         selection=Selection(
             chosen_by=CHOSEN_BY[order.hyperparameters.head_rows], test_scored_before=order.test_scored_before

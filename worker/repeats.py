@@ -54,15 +54,15 @@ class KeptRepeats:
 
 def measure_repeat(finished: Finished, order: Order, device: torch.device) -> Repeat:
     """The test split as the published model is measured: calibrated, and by the same engine."""
-    model, rows = finished.network.model, finished.rows["test"]
+    model, rows = finished.network.model, finished.texts.rows["test"]
     card, _ = calibrate(finished, order, device)
     finished.part.put_back(model, load_model(finished.base, len(order.labels)))
     engine = make_engine(model.to(device).eval(), device, order.settings.engine, order.settings.threads)
-    classifier = Classifier(model, finished.encoder, card, device, engine)
+    classifier = Classifier(model, finished.texts.encoder, card, device, engine)
     predicted = answer(classifier, rows, order.settings.max_batch_tokens).predicted
     return Repeat(
         seed=order.hyperparameters.seed,
         val_loss=finished.validation.best["val_loss"],
-        accuracy=float(right_rows(finished.truth["test"], predicted).mean()),
-        macro_f1=macro_f1(finished.truth["test"], predicted),
+        accuracy=float(right_rows(finished.texts.truth["test"], predicted).mean()),
+        macro_f1=macro_f1(finished.texts.truth["test"], predicted),
     )

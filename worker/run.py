@@ -11,7 +11,6 @@ from typing import IO
 import numpy as np
 import torch
 
-from service.datasets.files import read_dataset
 from service.errors import ClassiglotError, DeviceLost, TrainingFailed
 from service.inference.architectures import quieten
 from service.inference.classifier import Classifier, embed
@@ -28,11 +27,12 @@ from worker.channel import OUT_OF_MEMORY, Channel, Order, Supervision
 from worker.clock import Clock
 from worker.evaluation.metrics import Binary
 from worker.evaluation.validation import validate
-from worker.finished import Finished, encode_all, truth_of_all
+from worker.finished import Finished
 from worker.memory import give_memory_back, go_first_when_memory_runs_out, is_out_of_memory
 from worker.publish import measure_and_publish
 from worker.pulse import start_pulse
 from worker.repeats import KeptRepeats, measure_repeat, other_seeds
+from worker.start import Start
 from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow
 from worker.training.candidate import Candidate
@@ -40,7 +40,7 @@ from worker.training.checkpoint import Checkpoints
 from worker.training.gradients import Gradients
 from worker.training.loop import Plan, Progress, Trainer
 from worker.training.loss import make_loss
-from worker.training.model import Network, load_network, make_optimizer
+from worker.training.model import Network, make_optimizer
 from worker.training.pretrained import PretrainedWeights
 from worker.training.probe import fit_probe
 from worker.training.randomness import seed_everything
@@ -62,8 +62,9 @@ def run(order: Order, channel: Supervision) -> None:
     channel.send("phase", phase="loading")
     base = locate(order.base_model, order.settings)
     order = _fit_length(order, base, channel)
-    repeats = _measure_repeats(order, base, device, artifacts, channel)
-    finished = _find_best(order, base, device, artifacts, channel)  # moments and averages are freed with its frame
+    start = Start(order, base, artifacts, channel)
+    repeats = _measure_repeats(order, start, device, artifacts, channel)
+    finished = _find_best(order, start, device, artifacts, channel)  # moments and averages are freed with its frame
     give_memory_back()
 
     published = measure_and_publish(finished, repeats, order, device, artifacts, channel)
@@ -71,7 +72,7 @@ def run(order: Order, channel: Supervision) -> None:
 
 
 def _measure_repeats(
-    order: Order, base: BaseCheckpoint, device: torch.device, artifacts: ArtifactStore, channel: Supervision
+    order: Order, start: Start, device: torch.device, artifacts: ArtifactStore, channel: Supervision
 ) -> list[Repeat]:
     """Under the other seeds, before the run that is published: that one then ends the job as any other does."""
     kept = KeptRepeats(artifacts, order.job_id)
@@ -79,7 +80,8 @@ def _measure_repeats(
     for number, repeated in enumerate(other_seeds(order)):
         seed = repeated.hyperparameters.seed
         if (repeat := kept.get(seed)) is None:
-            finished = _find_best(repeated, base, device, artifacts, channel, Turn(number, kept.folder(seed)))
+            turn = Turn(number, kept.folder(seed))
+            finished = _find_best(repeated, start, device, artifacts, channel, turn)
             repeat = measure_repeat(finished, repeated, device)
             kept.add(repeat)
         channel.send("note", message=f"seed {seed}: macro-F1 {repeat.macro_f1:.3f} on the test split")
@@ -97,7 +99,7 @@ class Turn:
 
 def _find_best(
     order: Order,
-    base: BaseCheckpoint,
+    start: Start,
     device: torch.device,
     artifacts: ArtifactStore,
     channel: Supervision,
@@ -109,18 +111,13 @@ def _find_best(
     """
     turn = turn or Turn(order.hyperparameters.repeats - 1, order.job_id)
     began = time.monotonic()
-    dataset = read_dataset(artifacts.open("datasets", order.dataset_id), order.task, order.labels)
     seed_everything(order.hyperparameters.seed)
-    network = load_network(base, len(order.labels))
-    encoder = network.encoder(order.hyperparameters.max_length)
-    rows, truth = encode_all(encoder, dataset), truth_of_all(dataset, order.labels)
-    if (cut := sum(row.truncated for row in rows["train"])) and turn.number == 0:
-        words = f"{cut} of {len(rows['train'])} training texts are longer than max_length and read only in part"
-        channel.send("note", level="warning", message=words)
+    network, texts = start.again()
+    encoder, truth = texts.encoder, texts.truth
     checkpoints = Checkpoints(artifacts, turn.folder, order.attempt, _fingerprint(order))
     with artifacts.scratch() as states, artifacts.scratch() as scratch:
         share, limit = order.hyperparameters.frozen_share, order.settings.max_batch_tokens
-        part = cut_out(network.model, rows, share, encoder, device, limit, states)
+        part = cut_out(network.model, texts.rows, share, encoder, device, limit, states)
         trainer = _make_trainer(network, encoder, part.rows["train"], truth["train"], order, device, scratch, channel)
         progress = checkpoints.resume(trainer)
         if progress.step:
@@ -138,8 +135,7 @@ def _find_best(
         best = checkpoints.load_best(trainer, progress)
 
     channel.send("phase", phase="evaluating")
-    validation = Validation(best=best, history=progress.history)
-    return Finished(network, encoder, part, base, dataset, rows, truth, validation)
+    return Finished(network, part, start.base, texts, Validation(best=best, history=progress.history))
 
 
 def _fit_length(order: Order, base: BaseCheckpoint, channel: Supervision) -> Order:

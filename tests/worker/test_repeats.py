@@ -1,5 +1,8 @@
 """One job under several seeds: the first is published, the others say how much is luck."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from parts.runs import (
@@ -14,6 +17,7 @@ from parts.runs import (
 from service.jobs.report import Repeat
 from service.settings import Settings
 from service.store.database import Database
+from worker import start
 from worker.evaluation.repeats import summarise
 from worker.run import run
 
@@ -61,6 +65,25 @@ def test_an_attempt_after_a_crash_goes_on_where_the_one_before_was(settings: Set
     assert notes[1].startswith("resumed after step 5 of 15")
     assert read_report(settings, resumed).repeats == read_report(settings, undisturbed).repeats
     assert_equal_bit_for_bit(one, other)
+
+
+def test_what_is_the_same_for_all_seeds_is_read_once(
+    settings: Settings, sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(name: str, own: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            read.append(name)
+            return own(*arguments)
+
+        return call
+
+    for name in ("read_dataset", "load_network", "load_model"):
+        monkeypatch.setattr(start, name, counted(name, getattr(start, name)))
+    dataset = store_toy_dataset(settings, sqlite)
+    run_to_the_end(make_order(settings, dataset, "roberta-base", num_epochs=1, repeats=3))
+    assert read == ["load_network", "read_dataset", "load_model", "load_model"]
 
 
 def test_mean_and_standard_deviation_are_those_of_a_sample() -> None:
