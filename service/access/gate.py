@@ -48,6 +48,12 @@ class Gate:
             raise _wrong_key()
         return Access(record.project, frozenset(record.scopes), record.id)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is fresh knowledge, for which no database has to be asked, that local requests need no key."""
+        known = self._needed
+        return not self._always and known is not None and not known[1] and time.monotonic() - known[0] < FRESH
+
     def keys_needed(self) -> bool:
         """Whether a key was ever made. Raises: Unavailable where that was never known."""
         known = self._needed

@@ -18,6 +18,7 @@ from service.api.text_lines import why_no_text
 from service.errors import Detail, TooLarge, Unacceptable
 from service.inference.predictions import Prediction, read_predictions
 
+SHORT = 400  # characters that are encoded in less time than it takes to hand them to a thread and wait for it
 router = APIRouter(tags=["predict"], route_class=JsonRoute, responses=REFUSALS)
 # Only the schema says that it is not blank: `_check_texts` tells which rows are.
 Text = Annotated[SafeText, WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"\S"})]
@@ -72,7 +73,9 @@ async def predict(body: PredictBody, request: Request, context: In, access: Pred
 
 async def _predict(body: PredictBody, context: Context, project: str) -> PredictView:
     loaded = await context.shelf.take(project, body.model)
-    rows = await run_in_threadpool(loaded.classifier.encoder.encode, body.texts)
+    encode = loaded.classifier.encoder.encode
+    short = sum(map(len, body.texts)) <= SHORT
+    rows = encode(body.texts) if short else await run_in_threadpool(encode, body.texts)
     scores = await loaded.batcher.score(rows)
     predictions = read_predictions(scores, rows, loaded.classifier.card, body.threshold, body.top_k)
     PREDICTED_TEXTS.inc(len(predictions))

@@ -78,3 +78,24 @@ def test_any_other_address_needs_one_that_is_good(tmp_path: Path, host: str) -> 
     create_key(database, "good", ["read"], "p")
     must_have_key(settings)
     database.close()
+
+
+def test_the_gate_is_open_only_while_it_is_known_afresh_that_nobody_has_a_key(
+    settings: Settings, sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = Gate(settings, sqlite)
+    assert not door.is_open  # it has not looked yet
+    door.admit(None, is_local=True)
+    assert door.is_open
+    monkeypatch.setattr(gate, "FRESH", 0)
+    assert not door.is_open
+    monkeypatch.undo()
+    create_key(sqlite, "a", ["read"], "p")
+    time.sleep(gate.FRESH)
+    with pytest.raises(Unauthenticated):
+        door.admit(None, is_local=True)
+    assert not door.is_open
+    reachable = Gate(settings.model_copy(update={"host": "0.0.0.0"}), sqlite)
+    with pytest.raises(Unauthenticated):
+        reachable.admit(None, is_local=True)
+    assert not reachable.is_open
