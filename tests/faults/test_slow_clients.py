@@ -73,6 +73,8 @@ def test_five_hundred_idle_subscribers_and_one_that_never_reads_cost_little(depl
     for _ in range(5):
         note(deployment, job_id, 2)
         seconds_of_answers(deployment, 10)
+    told = deployment.job(job_id).last_event
+    wait_until(lambda: all(len(seen) >= told for seen in subscribers.seen), 30, deployment.tail)
     meanwhile = seconds_of_answers(deployment, 50)
     grown = memory(service) - held
     wait_until(lambda: not is_connected(deployment.api_port, silent.getsockname()[1]), unread + 10)
