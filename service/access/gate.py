@@ -51,14 +51,18 @@ class Gate:
     @property
     def is_open(self) -> bool:
         """Whether it is fresh knowledge, for which no database has to be asked, that local requests need no key."""
+        return not self._always and self._needed_afresh() is False
+
+    def _needed_afresh(self) -> bool | None:
+        """What `keys_needed` said last; None where that is too long ago, or never was."""
         known = self._needed
-        return not self._always and known is not None and not known[1] and time.monotonic() - known[0] < FRESH
+        return known[1] if known and time.monotonic() - known[0] < FRESH else None
 
     def keys_needed(self) -> bool:
         """Whether a key was ever made. Raises: Unavailable where that was never known."""
+        if (needed := self._needed_afresh()) is not None:
+            return needed
         known = self._needed
-        if known and time.monotonic() - known[0] < FRESH:
-            return known[1]
         try:
             with self._database.read() as tx:
                 needed = key_rows.any_made(tx)

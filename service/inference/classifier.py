@@ -49,8 +49,7 @@ class Classifier:
     def load(
         cls, folder: Path, device: torch.device, engine: EngineName = "auto", threads: int | None = None
     ) -> "Classifier":
-        """Reads a published model (or one staged to be published). Raises: ArtifactCorrupt,
-        DeviceLost."""
+        """Reads a published model (or one staged to be published). Raises: ArtifactCorrupt, DeviceLost."""
         card = read_card(folder)
         try:
             config = read_config(folder)

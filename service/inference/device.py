@@ -43,12 +43,12 @@ def telling_of_loss() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if is_loss(error):
+        if _is_loss(error):
             raise DeviceLost from error
         raise
 
 
-def is_loss(error: Exception) -> bool:
+def _is_loss(error: Exception) -> bool:
     """CUDA's errors but for those of memory, which have a type of their own. cuBLAS and cuDNN have words only."""
     return isinstance(error, torch.AcceleratorError) or str(error).startswith("CUDA error")
 

@@ -2,12 +2,11 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
+from parts.deployment import wait_until
 from parts.system import Up
 from parts.toy_text import choosing, columns
 
@@ -27,19 +26,12 @@ def pid_of(up: Up, part: str) -> int | None:
     return None
 
 
-def wait_until(what: Callable[[], bool], seconds: float, up: Up) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, up.log.read_text()
-        time.sleep(0.1)
-
-
 def kill(up: Up, part: str) -> None:
     """With SIGKILL, and waits for the next one."""
     before = pid_of(up, part)
     assert before
     os.kill(before, signal.SIGKILL)
-    wait_until(lambda: pid_of(up, part) not in (None, before), 20, up)
+    wait_until(lambda: pid_of(up, part) not in (None, before), 20, up.log.read_text)
 
 
 def test_each_part_that_ends_is_started_again_and_jobs_run_as_before(tmp_path: Path) -> None:
@@ -47,11 +39,11 @@ def test_each_part_that_ends_is_started_again_and_jobs_run_as_before(tmp_path: P
     try:
         for part in PARTS:
             kill(up, part)
-        wait_until(lambda: is_ready(up), 30, up)
+        wait_until(lambda: is_ready(up), 30, up.log.read_text)
         dataset = up.client.post("/datasets", json={"name": "toys", "train": columns(*choosing(60))}).json()
         asked = {"dataset_id": dataset["id"], "base_model": "bundled/multilingual-small"}
         job = up.client.post("/jobs", json=asked).json()
-        wait_until(lambda: up.client.get(f"/jobs/{job['id']}").json()["status"] == "running", 60, up)
+        wait_until(lambda: up.client.get(f"/jobs/{job['id']}").json()["status"] == "running", 60, up.log.read_text)
         log = up.log.read_text()
         assert all(f'"part": "{part}"' in log for part in PARTS), log
     finally:

@@ -76,10 +76,12 @@ def test_the_part_says_what_the_whole_says(family: str, share: float, tmp_path: 
     assert isinstance(part, FROZEN[share])
     assert sum(parameter.numel() for parameter in model.parameters()) < weights
     for split, expected in whole.items():
-        assert torch.allclose(logits(model, encoder, part.rows[split]), expected, atol=1e-5)
+        found = logits(model, encoder, part.rows[split])
+        assert torch.allclose(found, expected, atol=1e-5)
+        assert isinstance(part, UpperLayers) or torch.equal(found, expected)  # frozen layers met other batches
     part.put_back(model, load_model(base, 2))
     for split, rows in encode(encoder).items():
-        assert torch.allclose(logits(model, encoder, rows), whole[split], atol=1e-6)
+        assert torch.equal(logits(model, encoder, rows), whole[split])
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
