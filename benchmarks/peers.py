@@ -34,6 +34,16 @@ class Contest:
     checkpoint: str
     seed: int
 
+    @classmethod
+    def from_json(cls, request: dict[str, Any]) -> "Contest":
+        return cls(
+            task=request["task"],
+            texts={split: request[split]["texts"] for split in ("train", "val", "test")},
+            truth={split: to_matrix(request[split]["labels"], request["labels"]) for split in ("train", "val")},
+            checkpoint=request["checkpoint"],
+            seed=request["seed"],
+        )
+
     @property
     def targets(self) -> Any:
         """As scikit-learn wants them: label numbers for choosing, the 0/1 matrix for deciding."""
@@ -100,13 +110,7 @@ def main() -> None:
     os.dup2(2, 1)  # libraries print; the answer must stand alone
     warnings.simplefilter("ignore")
     request = json.load(sys.stdin)
-    contest = Contest(
-        task=request["task"],
-        texts={split: request[split]["texts"] for split in ("train", "val", "test")},
-        truth={split: to_matrix(request[split]["labels"], request["labels"]) for split in ("train", "val")},
-        checkpoint=request["checkpoint"],
-        seed=request["seed"],
-    )
+    contest = Contest.from_json(request)
     peer = PEERS[request["method"]]
     began = time.monotonic()
     answer = peer(contest)

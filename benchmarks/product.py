@@ -43,7 +43,9 @@ class Served:
 
 
 @contextmanager
-def running_product(threads: int, prepare: Callable[[Path], None] = lambda _: None) -> Iterator[httpx.Client]:
+def running_product(
+    threads: int, device: str = "cpu", prepare: Callable[[Path], None] = lambda _: None
+) -> Iterator[httpx.Client]:
     """A client of a product on a data dir with what `prepare` puts there. Raises: BenchmarkFailed when it does not
     get ready."""
     with listen("127.0.0.1", 0) as probe:
@@ -51,7 +53,12 @@ def running_product(threads: int, prepare: Callable[[Path], None] = lambda _: No
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
         command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--data-dir", folder]
-        environment = {"THREADS": str(threads), "OMP_NUM_THREADS": str(threads), "LOG_LEVEL": "warning"}
+        environment = {
+            "THREADS": str(threads),
+            "OMP_NUM_THREADS": str(threads),
+            "DEVICE": device,
+            "LOG_LEVEL": "warning",
+        }
         up = processes.start(command, os.environ | environment)
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_SECONDS) as client:

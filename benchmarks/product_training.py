@@ -5,12 +5,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from benchmarks.in_process import order_of
 from benchmarks.training_request import Cost, Meter, Outcome, Request, Texts
 from service.datasets.ingest import Cut, Submission, store_dataset
 from service.inference.architectures import quieten
 from service.inference.classifier import Classifier
 from service.inference.device import pick_device
-from service.jobs.spec import Hyperparameters, resolve
+from service.jobs.spec import Hyperparameters
 from service.settings import Settings
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
@@ -58,18 +59,7 @@ def _order(request: Request, settings: Settings) -> Order:
     asked = Hyperparameters(
         batch_size=request.batch_size, num_epochs=request.epochs, seed=request.seed, head_rows="train"
     )
-    rows = dataset.splits["train"]["rows"]
-    return Order(
-        job_id="job_0",
-        attempt=1,
-        dataset_id=dataset.id,
-        dataset_sha256=dataset.sha256,
-        task=dataset.task,
-        labels=dataset.labels,
-        base_model=request.base_model,
-        hyperparameters=resolve(asked, train_rows=rows, base_model=request.base_model),
-        settings=settings,
-    )
+    return order_of(dataset, asked, settings, request.base_model)
 
 
 def _store(request: Request, settings: Settings) -> DatasetRecord:

@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.product import BenchmarkFailed
-from benchmarks.runs import PEERS, PRODUCT, Bench
+from benchmarks.runs import PEERS, PRODUCT, Bench, Conditions
 from benchmarks.table import Line, tables
 
 Run = tuple[str, int, int, str]  # set, size, seed, method
@@ -17,11 +17,12 @@ Run = tuple[str, int, int, str]  # set, size, seed, method
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 when a run failed."""
     options = build_parser().parse_args(arguments)
+    conditions = Conditions(options.test_rows, options.threads, options.device, options.in_process)
     done = read_lines(options.out)
     failures = 0
     if not options.table_only:
-        refuse_other_conditions(done, options.test_rows, options.threads)
-        failures = run_all(missing(wanted(options), done), options)
+        refuse_other_conditions(done, conditions)
+        failures = run_all(missing(wanted(options), done), options, conditions)
     print(tables(read_lines(options.out)))
     return 1 if failures else 0
 
@@ -36,6 +37,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--methods", type=_names, default=methods, help=f"default {','.join(methods)}")
     parser.add_argument("--test-rows", type=int, default=1000, help="test texts at most, default 1000")
     parser.add_argument("--threads", type=int, default=2, help="processor threads of each method, default 2")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of each method, default cpu")
+    parser.add_argument("--in-process", action="store_true", help="all in this process; see the README here")
     parser.add_argument("--peers-python", type=Path, help="the Python of the peers' environment; see the README here")
     parser.add_argument("--out", type=Path, default=Path("results.jsonl"), help="gets one JSON line a run")
     parser.add_argument("--table-only", action="store_true", help="print the tables of --out; run nothing")
@@ -54,17 +57,20 @@ def read_lines(path: Path) -> list[Line]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
-def refuse_other_conditions(done: Sequence[Line], test_rows: int, threads: int) -> None:
-    """Figures of other test texts or threads do not compare. Raises: SystemExit."""
-    if {(line["test_rows_asked"], line["threads"]) for line in done} - {(test_rows, threads)}:
-        raise SystemExit("the --out file holds runs of another --test-rows or --threads; choose another file")
+def refuse_other_conditions(done: Sequence[Line], conditions: Conditions) -> None:
+    """Raises: SystemExit where `done` has figures that do not compare."""
+    own = conditions.as_json()
+    if any({key: line.get(key) for key in own} != own for line in done):
+        raise SystemExit(
+            "the --out file holds runs of another --test-rows, --threads, --device or --in-process; choose another file"
+        )
 
 
 def wanted(options: argparse.Namespace) -> list[Run]:
     """Methods innermost: those of one set, size and seed run one after another. Raises: SystemExit."""
     if unknown := set(options.methods) - {*PEERS, *PRODUCT}:
         raise SystemExit(f"no such method: {', '.join(sorted(unknown))}; there are {', '.join([*PEERS, *PRODUCT])}")
-    if options.peers_python is None and set(options.methods) & set(PEERS):
+    if options.peers_python is None and not options.in_process and set(options.methods) & set(PEERS):
         raise SystemExit(f"{', '.join(PEERS)} need --peers-python; leave them out with --methods, or see the README")
     names = options.sets or sorted(path.parent.name for path in options.data.glob("*/train.json"))
     return list(product(names, options.sizes, options.seeds, options.methods))
@@ -75,10 +81,10 @@ def missing(runs: Sequence[Run], done: Sequence[Line]) -> list[Run]:
     return [run for run in runs if run not in known]
 
 
-def run_all(runs: Sequence[Run], options: argparse.Namespace) -> int:
+def run_all(runs: Sequence[Run], options: argparse.Namespace, conditions: Conditions) -> int:
     """Adds a line for each run; says of one that fails why, and goes on. Returns how many failed."""
     failures = 0
-    with Bench(options.data, options.peers_python, options.test_rows, options.threads) as bench:
+    with Bench(options.data, options.peers_python, conditions) as bench:
         for number, run in enumerate(runs, start=1):
             told = f"[{number}/{len(runs)}] {' '.join(map(str, run))}:"
             try:

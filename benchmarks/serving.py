@@ -60,7 +60,7 @@ def main() -> None:
 
 def measure_product(network: Network, texts: list[str], options: argparse.Namespace) -> None:
     """What hangs on a running product alone."""
-    with running_product(options.threads, lambda data_dir: shape.publish(network, data_dir)) as client:
+    with running_product(options.threads, prepare=lambda data_dir: shape.publish(network, data_dir)) as client:
         service = predictions(client)
         service.ask(service.connect(), texts[:8])
         if options.requests:
@@ -76,7 +76,7 @@ def measure_all(network: Network, texts: list[str], options: argparse.Namespace,
     (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
     measure_engine(network, texts, options.threads)
     measure_pipeline(folder, options.threads)
-    with running_product(options.threads, lambda data_dir: shape.publish(network, data_dir)) as client:
+    with running_product(options.threads, prepare=lambda data_dir: shape.publish(network, data_dir)) as client:
         measure_service("classiglot", predictions(client), texts, 10_000)
         measure_overhead(client, predictions(client), texts, options.threads)
     if options.infinity_python:

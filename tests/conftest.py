@@ -14,6 +14,8 @@ from service.store.migrate import migrate
 
 # Two OpenMP threads that spin for each other make tiny models slower, and much slower where cores are shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What a run gives bit for bit, and what it takes, is told of processors. tests/gpu asks for a GPU by name.
+os.environ.setdefault("DEVICE", "cpu")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

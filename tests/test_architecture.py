@@ -61,7 +61,7 @@ ROOMS = {
         *TORCH_IN_WORKER,
     ],
     "transformers": ["service.inference", "worker.training"],
-    "openvino": ["service.inference.engines"],
+    "openvino": ["service.inference.openvino_engine"],
     "sklearn": ["worker.evaluation", "worker.training.probe", "service.datasets.near_duplicates"],
     "huggingface_hub": ["service.models", "service.fetch"],
 }

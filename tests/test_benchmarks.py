@@ -12,6 +12,7 @@ from benchmarks.beside import slowdown
 from benchmarks.percentiles import percentile
 from benchmarks.product import hyperparameters_of
 from benchmarks.quality import main, missing, refuse_other_conditions
+from benchmarks.runs import Conditions
 from benchmarks.scale import table_line
 from benchmarks.scores import best_threshold, expected_calibration_error, score
 from benchmarks.sets import Rows, draw, read_set, sample
@@ -26,9 +27,12 @@ ROWS = Rows(
 )
 
 
+HERE = {"device": "cpu", "in_process": False}
+
+
 def line(method: str, macro_f1: float, **more: Any) -> dict[str, Any]:
     common = {"set": "a", "task": "choosing", "size": 50, "seed": 0, "ece": 0.1, "accuracy": 0.5, "seconds": 2.0}
-    return common | {"method": method, "macro_f1": macro_f1, "test_rows_asked": 100, "threads": 2} | more
+    return common | {"method": method, "macro_f1": macro_f1, "test_rows_asked": 100, "threads": 2} | HERE | more
 
 
 def test_a_sample_is_stratified_and_hangs_on_its_seed() -> None:
@@ -81,9 +85,15 @@ def test_runs_in_the_file_are_skipped_and_other_conditions_refused(
 ) -> None:
     done = [line("tfidf", 0.4)]
     assert missing([("a", 50, 0, "tfidf"), ("a", 50, 0, "frozen")], done) == [("a", 50, 0, "frozen")]
-    refuse_other_conditions(done, test_rows=100, threads=2)
-    with pytest.raises(SystemExit, match="another file"):
-        refuse_other_conditions(done, test_rows=1000, threads=2)
+    refuse_other_conditions(done, Conditions(100, 2, "cpu", in_process=False))
+    for other in (
+        Conditions(1000, 2, "cpu", in_process=False),
+        Conditions(100, 1, "cpu", in_process=False),
+        Conditions(100, 2, "cuda", in_process=False),
+        Conditions(100, 2, "cpu", in_process=True),
+    ):
+        with pytest.raises(SystemExit, match="another file"):
+            refuse_other_conditions(done, other)
     out = tmp_path / "results.jsonl"
     out.write_text(json.dumps(line("classiglot", 0.4)) + "\n")
     asked = ["--sets", "a", "--sizes", "50", "--seeds", "0", "--methods", "classiglot", "--test-rows", "100"]

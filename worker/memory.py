@@ -19,6 +19,9 @@ def go_first_when_memory_runs_out() -> None:
 
 
 def give_memory_back() -> None:
-    """Of all that is free, to the system: glibc keeps it for later, and what comes now maps files and tables."""
+    """Of all that is free, to the system: glibc keeps it for later, and what comes now maps files and tables. Torch
+    does the same with a GPU's, which others may need meanwhile."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
     with contextlib.suppress(AttributeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -106,15 +106,14 @@ class Classifier:
         return logits.float()
 
 
-@torch.inference_mode()
 def embed(
     network: TextClassifier, encoder: TextEncoder, rows: Sequence[Encoding], device: torch.device, max_tokens: int
 ) -> Scores:
     """What the network's encoder makes of texts before its head: float32 of shape (rows, hidden size)."""
-    network.to(device).eval()
+    network.to(device).eval()  # outside of inference mode: what that moves can never be trained again
 
     def features(own: Sequence[Encoding]) -> Scores:
-        with autocast(device):
+        with torch.inference_mode(), autocast(device):
             found: Scores = network.features(**encoder.pad(own, device)).cpu().numpy()
         return found
 

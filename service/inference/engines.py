@@ -1,33 +1,16 @@
-"""What computes a text's features fast: OpenVINO on processors, torch on everything else.
+"""What computes a text's features fast: OpenVINO on processors, torch on everything else."""
 
-OpenVINO runs the same graph at 1.5 times (32 texts) to 2 times (one text) the speed of torch under autocast, within
-a few per cent of what the processor's bfloat16 products reach (`benchmarks/`). Both compute in bfloat16 where
-the hardware has it; `service.inference.classifier` says what is done about its rounding.
-"""
-
-import sys
-import threading
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from service.inference.device import autocast, has_bfloat16
 from service.inference.network import TextClassifier
 
-# OpenVINO tells its makers of each conversion, unless this module of its own is missing: then it has a silent stub.
-sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-import openvino  # noqa: E402
-
-# OpenVINO keeps what it prepared for each shape (rows, tokens) that it met: 420 MB after about 800 shapes of a small
-# model, and growing. With so few entries its memory stays as it is, for 6 % more time where no shape comes again.
-CACHED_SHAPES = "64"
 EngineName = Literal["auto", "openvino", "torch"]
-_tracing = threading.Lock()  # torch.jit.trace has one state for the whole process
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +32,10 @@ def make_engine(model: TextClassifier, device: torch.device, asked: EngineName, 
     """
     if asked == "torch" or device.type != "cpu":
         return _torch_engine(model, device)
-    return _openvino_engine(model, device, threads)
+    from service.inference.openvino_engine import compile_features  # of no use on a GPU: 0.15 s and its memory
+
+    rounded = has_bfloat16(device)
+    return FeatureEngine("openvino", exact=not rounded, features=compile_features(model, rounded, threads))
 
 
 def _torch_engine(model: TextClassifier, device: torch.device) -> FeatureEngine:
@@ -58,41 +44,3 @@ def _torch_engine(model: TextClassifier, device: torch.device) -> FeatureEngine:
             return model.features(input_ids, attention_mask)
 
     return FeatureEngine("torch", exact=not has_bfloat16(device), features=features)
-
-
-def _openvino_engine(model: TextClassifier, device: torch.device, threads: int | None) -> FeatureEngine:
-    rounded = has_bfloat16(device)
-    settings: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": "bf16" if rounded else "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-        "ENABLE_CPU_PINNING": False,  # a training run on the same machine must be able to move aside
-        "CPU_RUNTIME_CACHE_CAPACITY": CACHED_SHAPES,
-    } | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
-    request = openvino.Core().compile_model(_convert(model), "CPU", settings).create_infer_request()
-
-    def features(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        (found,) = request.infer([input_ids.numpy(), attention_mask.numpy()], share_inputs=True).values()
-        return torch.from_numpy(np.array(found))  # a copy: the next call writes to the same memory
-
-    return FeatureEngine("openvino", exact=not rounded, features=features)
-
-
-class _Features(nn.Module):
-    """`TextClassifier.features` as the `forward` that a trace follows."""
-
-    def __init__(self, model: TextClassifier) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.model.features(input_ids, attention_mask)
-
-
-def _convert(model: TextClassifier) -> openvino.Model:
-    ids = torch.full((2, 4), 5)
-    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])  # some padding, or the trace would leave the mask out
-    shape = openvino.PartialShape([-1, -1])
-    with _tracing, torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's, that a trace follows one way and that traces are old
-        return openvino.convert_model(_Features(model).eval(), input=[shape, shape], example_input=(ids, mask))

@@ -65,6 +65,7 @@ def freeze(
     first = encoder.pad_id + 1  # padding is looked up too, and stays what it is
     texts = [*chain.from_iterable(rows.values())]
     starts = [*accumulate((len(text.ids) for text in texts), initial=first)]
+    model.to(device).eval()  # outside of inference mode: what that moves can never be trained again
     _write_states(model, texts, starts, encoder, device, max_tokens, scratch)
     shape = (starts[-1], inside.config.hidden_size)
     inside.embeddings = States(torch.from_numpy(np.memmap(scratch, np.float32, "r+", shape=shape)))
@@ -90,7 +91,6 @@ def _write_states(
     file: IO[bytes],
 ) -> None:
     """Of each token of each text, one after the other from its start on. Raises: OSError when the disk is full."""
-    model.to(device).eval()
     file.truncate(4 * starts[0] * model.config.hidden_size)
     for batch in plan_batches([len(text.ids) for text in texts], max_tokens, pass_tokens(device.type)):
         with autocast(device):

@@ -20,6 +20,7 @@ from worker.training.randomness import random_state, same_dropout
 
 # Tokens, padding counted, in one forward and backward pass to begin with. For a model of xlm-roberta-base's shape their
 # activations take about as much as its weights, gradients and moments on a processor, where smaller parts cost no time.
+# On a GPU they take 25 GiB; one with less memory finds out how much it takes.
 MOST_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 # Padding in a part: a little more than what another part costs (see `service.inference.planning`). In a set of Thai
 # posts, a few of them long, 37 % of all tokens were padding; with this it is 12 %.

@@ -3,6 +3,7 @@
 import io
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from parts.tiny_models import FAMILIES, build_tiny_checkpoint
+from service.inference.classifier import embed
 from service.inference.encoding import TextEncoder
 from service.inference.network import TextClassifier
 from service.inference.predictions import Encoding
@@ -67,7 +69,10 @@ def cut(model: TextClassifier, encoder: TextEncoder, share: float, scratch: IO[b
 
 @pytest.mark.parametrize("share", FROZEN)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_part_says_what_the_whole_says(family: str, share: float, tmp_path: Path, scratch: IO[bytes]) -> None:
+def test_the_part_says_what_the_whole_says(
+    family: str, share: float, tmp_path: Path, scratch: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.training.frozen_layers.autocast", lambda _: nullcontext())  # bfloat16 rounds states
     base = checkpoint(family, tmp_path)
     model, encoder = with_a_head(base)
     whole = {split: logits(model, encoder, rows) for split, rows in encode(encoder).items()}
@@ -143,3 +148,25 @@ def test_a_full_disk_is_an_error_before_anything_is_looked_up(tmp_path: Path) ->
     model, encoder = with_a_head(checkpoint("xlm-roberta-base", tmp_path))
     with pytest.raises(OSError, match="No space left"):
         freeze(model, encode(encoder), 1, encoder, CPU, 64, Full())
+
+
+@pytest.mark.parametrize("share", FROZEN)
+def test_nothing_moves_to_its_device_in_inference_mode(
+    share: float, tmp_path: Path, scratch: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU, parameters that moved there in that mode cannot be trained (seen on one). Here a move copies nothing,
+    so the mode itself is looked at."""
+    base = checkpoint("xlm-roberta-base", tmp_path)
+    model, encoder = with_a_head(base)
+    moved: list[bool] = []
+    move = TextClassifier.to
+
+    def to(self: TextClassifier, *where: Any) -> TextClassifier:
+        moved.append(torch.is_inference_mode_enabled())
+        return move(self, *where)
+
+    monkeypatch.setattr(TextClassifier, "to", to)
+    part = cut(model, encoder, share, scratch)
+    embed(model, encoder, part.rows["val"], CPU, 64)
+    assert moved
+    assert not any(moved)
