@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(
         default=600, ge=1, description="standstill after which a training run counts as stuck and is tried again"
     )
+    checkpoint_seconds: float = Field(
+        default=10, ge=0, description="how long after a checkpoint the ends of epochs get none; 0: each gets one"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="where models compute; `cuda` refuses to fall back to the processor"
     )

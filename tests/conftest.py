@@ -16,6 +16,8 @@ from service.store.migrate import migrate
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What a run gives bit for bit, and what it takes, is told of processors. tests/gpu asks for a GPU by name.
 os.environ.setdefault("DEVICE", "cpu")
+# Epochs of tiny models are short, and each is to have a checkpoint: tests know then where a run goes on.
+os.environ.setdefault("CHECKPOINT_SECONDS", "0")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -26,11 +26,12 @@ _ENVIRONMENT = {
     "DISABLE_SAFETENSORS_CONVERSION": "1",  # transformers would ask a remote service to convert other weights
     "TOKENIZERS_PARALLELISM": "true",
 }
-# OpenMP's threads spin for each other by default. Where anything else runs on the cores that is ruinous
-# (measured: a step of 1.2 s did not end within 60 s beside one busy process, 2.1 s like this). OpenBLAS, which
-# NumPy and scikit-learn bring, spins too and gets small matrices only: a logistic regression on 200 rows took 0.6 s of
-# two processors, and takes 0.01 s of one, with bit for bit the same weights.
-THREADS_ENVIRONMENT = {"GOMP_SPINCOUNT": "1000", "OPENBLAS_NUM_THREADS": "1"}
+# OpenMP's threads spin for each other by default. Where anything else runs on the cores that is ruinous (a step of
+# 1.2 s did not end in 60 s beside one busy process); where nothing does, falling asleep at once costs a quarter. A
+# step took 291 ms alone and 521 beside one busy process like this, 339 and 426 with 1,000, 272 and 682 with 10,000.
+# OpenBLAS, which NumPy and scikit-learn bring, spins too and gets small matrices only: a logistic regression on 200
+# rows took 0.6 s of two processors, and takes 0.01 s of one, with bit for bit the same weights.
+THREADS_ENVIRONMENT = {"GOMP_SPINCOUNT": "4000", "OPENBLAS_NUM_THREADS": "1"}
 TAIL_LINES = 20
 
 

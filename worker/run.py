@@ -37,6 +37,7 @@ from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow
 from worker.training.candidate import Candidate
 from worker.training.checkpoint import Checkpoints
+from worker.training.dropout import draw_fast
 from worker.training.gradients import Gradients
 from worker.training.loop import Plan, Progress, Trainer
 from worker.training.loss import make_loss
@@ -114,7 +115,9 @@ def _find_best(
     seed_everything(order.hyperparameters.seed)
     network, texts = start.again()
     encoder, truth = texts.encoder, texts.truth
-    checkpoints = Checkpoints(artifacts, turn.folder, order.attempt, _fingerprint(order))
+    checkpoints = Checkpoints(
+        artifacts, turn.folder, order.attempt, _fingerprint(order), order.settings.checkpoint_seconds
+    )
     with artifacts.scratch() as states, artifacts.scratch() as scratch:
         share, limit = order.hyperparameters.frozen_share, order.settings.max_batch_tokens
         part = cut_out(network.model, texts.rows, share, encoder, device, limit, states)
@@ -170,6 +173,7 @@ def _make_trainer(
     network.model.to(device)
     if device.type == "cpu":  # the fused kernel's backward pass is slower there (a step of 0.29 s against 0.34)
         network.model.encoder.set_attn_implementation("eager")
+        draw_fast(network.model)
     optimizer = make_optimizer(network.model, hyperparameters)
     average = WeightAverage(optimizer.parameters, hyperparameters.ema_decay)
     share = hyperparameters.fine_tuned_share
@@ -247,7 +251,7 @@ def _train(
                 f"seed {order.hyperparameters.seed}, epoch {epoch['epoch']}: validation loss {epoch['val_loss']:.4f}"
             )
             channel.send("note", message=words)
-        checkpoints.save(trainer, progress)
+        checkpoints.end_epoch(trainer, progress)
 
     trainer.fit(progress, validate_now, on_step, on_epoch)
 
