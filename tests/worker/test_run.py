@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -260,7 +261,10 @@ def test_between_checkpoints_only_the_best_epoch_is_kept_and_a_killed_run_ends_a
     assert_equal_bit_for_bit(undisturbed, resumed)
 
 
-def test_a_checkpoint_whose_best_weights_are_gone_is_passed_over(settings: Settings, sqlite: Database) -> None:
+@pytest.mark.parametrize("harm", [shutil.rmtree, lambda best: (best / "average.safetensors").write_bytes(b"")])
+def test_a_checkpoint_without_its_best_weights_is_passed_over(
+    settings: Settings, sqlite: Database, harm: Callable[[Path], object]
+) -> None:
     dataset = store_toy_dataset(settings, sqlite)
     order = make_order(settings, dataset, "roberta-base")
 
@@ -271,7 +275,7 @@ def test_a_checkpoint_whose_best_weights_are_gone_is_passed_over(settings: Setti
     with pytest.raises(Killed):
         run(order, Listener(die_in_third_epoch))
     for best in (settings.artifacts_dir / "checkpoints" / "job_1").glob("best-*"):
-        shutil.rmtree(best)
+        harm(best)
     again, _ = run_to_the_end(order.model_copy(update={"attempt": 2}))
     assert not any("resumed" in note["message"] for note in again.all("note"))
     assert [epoch["epoch"] for epoch in again.all("epoch")] == [1, 2, 3]

@@ -107,17 +107,17 @@ class Checkpoints:
         """Puts the averaged weights of the epoch with the lowest validation loss into the model; returns its history
         entry."""
         best = best_epoch(progress)
-        folder = self._artifacts.open("checkpoints", f"{self._run}/{self._best_of(best)}")
+        folder = self._open_best(best)
         _fill(trainer.average.tensors, load_file(folder / _AVERAGE))
         trainer.candidate.put()
         return best
 
-    def _best_of(self, epoch: dict[str, Any]) -> str:
-        """Raises: ValueError."""
+    def _open_best(self, epoch: dict[str, Any]) -> Path:
+        """Raises: ValueError, ArtifactCorrupt."""
         names = [name for step, name in self._bests() if step == epoch["step"]]
         if not names:
             raise ValueError("the weights of its best epoch are gone")
-        return names[-1]
+        return self._artifacts.open("checkpoints", f"{self._run}/{names[-1]}")
 
     def _load(self, folder: Path, trainer: Trainer) -> Progress:
         content = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
@@ -125,7 +125,7 @@ class Checkpoints:
             raise ValueError("it belongs to a run with other settings or data")
         progress = Progress(**content)
         if progress.history:
-            self._best_of(best_epoch(progress))
+            self._open_best(best_epoch(progress))
         state = load_file(folder / _STATE)
         _fill(trainer.average.parameters, load_file(folder / _WEIGHTS))
         _fill(trainer.average.tensors, load_file(folder / _AVERAGE))
