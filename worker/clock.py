@@ -17,18 +17,21 @@ class Clock:
 
     def due(self, step: int) -> bool:
         now = time.monotonic()
-        if now - self._last < SECONDS_BETWEEN_REPORTS and step not in (1, self._plan.total_steps):
+        if now - self._last < SECONDS_BETWEEN_REPORTS and step != 1:
             return False
         self._last = now
         return True
 
-    def tell(self, step: int) -> Json:
+    def tell(self, step: int, over: bool) -> Json:
+        """`over`: this was the last step, whatever was planned; of the last run, the totals are then what was done."""
         pace = (time.monotonic() - self._began) / max(1, step - self._first_step)
         done, asked = self._runs_before * self._plan.total_steps + step, self._plan.hyperparameters
-        total = self._plan.total_steps * asked.repeats
+        epoch = (done - 1) // self._plan.steps_per_epoch + 1
+        last = over and self._runs_before == asked.repeats - 1
+        total = done if last else self._plan.total_steps * asked.repeats
         return {
-            "epoch": (done - 1) // self._plan.steps_per_epoch + 1,
-            "num_epochs": asked.num_epochs * asked.repeats,
+            "epoch": epoch,
+            "num_epochs": epoch if last else asked.num_epochs * asked.repeats,
             "step": done,
             "total_steps": total,
             "seconds_left": round(pace * (total - done), 1),

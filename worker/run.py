@@ -133,6 +133,11 @@ def _find_best(
 
         channel.send("phase", phase="training")
         _train(trainer, progress, checkpoints, part.rows["val"], truth["val"], order, channel, turn.number)
+        if progress.step < trainer.plan.total_steps:
+            words = (
+                f"the validation loss has not fallen for {order.hyperparameters.patience} epochs: training ends here"
+            )
+            channel.send("note", message=words)
         trainer.optimizer.forget()
         give_memory_back()
         best = checkpoints.load_best(trainer, progress)
@@ -236,9 +241,10 @@ def _train(
         return validate(classifier, val_rows, truth, order.settings.max_batch_tokens)
 
     def on_step(progress: Progress, loss: float) -> None:
-        if clock.due(progress.step):
-            channel.send("progress", **clock.tell(progress.step), loss=loss)
-        if channel.stop_asked.is_set() and progress.step < trainer.plan.total_steps:
+        over = trainer.plan.is_over(progress)
+        if clock.due(progress.step) or over:
+            channel.send("progress", **clock.tell(progress.step, over), loss=loss)
+        if channel.stop_asked.is_set() and not over:
             checkpoints.save(trainer, progress)
             raise Stopped
 

@@ -19,6 +19,7 @@ class Hyperparameters(BaseModel):
     batch_size: Annotated[int, Field(ge=1, le=1024)] | Auto = "auto"
     learning_rate: Annotated[float, Field(gt=0, le=1)] | Auto = "auto"
     num_epochs: Annotated[int, Field(ge=1, le=1000)] | Auto = "auto"
+    patience: Annotated[int, Field(ge=1, le=1000)] | Auto = "auto"
     warmup_ratio: Annotated[float, Field(ge=0, le=1)] | Auto = "auto"
     weight_decay: Annotated[float, Field(ge=0, le=1)] | Auto = "auto"
     max_length: Annotated[int, Field(ge=8, le=512)] | Auto = "auto"
@@ -36,19 +37,21 @@ class Hyperparameters(BaseModel):
 
 
 class ResolvedHyperparameters(BaseModel):
-    """As the run uses them. `learning_rate` is the peak of the schedule; `max_length` counts tokens,
-    special ones included; `rho` is the radius of the climb (Foret et al. 2021; Kwon et al. 2021), which begins after
-    the share `sam_start` of the steps; `ema_decay` that of the average of weights; `fine_tuned_share` that of these
-    in the weights which are validated and kept, the rest being pretrained (Wortsman et al. 2022), 1 for all;
-    `frozen_share` of the layers, from the lowest up and with the embeddings, are not trained (Lee et al. 2019);
-    `head_rows`: with `train_and_val` the head is fitted anew to both once validation has chosen the weights;
-    `repeats`: runs under as many seeds from `seed` on, of which the first is published and the others measured."""
+    """As the run uses them. `learning_rate` is the peak of the schedule; `max_length` counts tokens, special ones
+    included; `patience`: so many epochs without a lower validation loss end a run; `rho` is the radius of the climb
+    (Foret et al. 2021; Kwon et al. 2021), which begins after the share `sam_start` of the steps; `ema_decay` that of
+    the average of weights; `fine_tuned_share` that of these in the weights which are validated and kept, the rest
+    being pretrained (Wortsman et al. 2022), 1 for all; `frozen_share` of the layers, from the lowest up and with the
+    embeddings, are not trained (Lee et al. 2019); `head_rows`: with `train_and_val` the head is fitted anew to both
+    once validation has chosen the weights; `repeats`: runs under as many seeds from `seed` on, of which the first is
+    published and the others measured."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch_size: int
     learning_rate: float
     num_epochs: int
+    patience: int
     warmup_ratio: float
     weight_decay: float
     max_length: int
@@ -74,10 +77,12 @@ def resolve(asked: Hyperparameters, *, train_rows: int, base_model: str) -> Reso
     """The defaults behind "auto". Few examples are read more often: the steps matter, not the epochs."""
     optimizer: OptimizerName = "sam" if asked.optimizer == "auto" else asked.optimizer
     few = train_rows <= FEW_ROWS
+    num_epochs = min(20, max(5, math.ceil(2000 / train_rows))) if asked.num_epochs == "auto" else asked.num_epochs
     defaults = {
         "batch_size": 16,
         "learning_rate": 1e-4 if base_model.startswith("bundled/") else 3e-5,  # small models take larger steps
-        "num_epochs": min(20, max(5, math.ceil(2000 / train_rows))),
+        "num_epochs": num_epochs,
+        "patience": 3 if asked.num_epochs == "auto" else num_epochs,  # epochs that are asked for are all made
         "warmup_ratio": 0.1,
         "weight_decay": 0.01,
         "max_length": 512,

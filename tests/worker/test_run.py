@@ -5,6 +5,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -174,6 +175,19 @@ def test_the_best_epoch_is_kept_not_the_last(settings: Settings, sqlite: Databas
     scores = classifier.score(classifier.encoder.encode([row.text for row in val]), 4096)
     served = row_losses(scores, to_matrix([row.labels for row in val], dataset.labels), "choosing").mean()
     assert served == pytest.approx(best["val_loss"], rel=2e-2)  # validated in bfloat16 where the processor has it
+
+
+def test_a_run_that_gets_no_better_ends_and_says_so(settings: Settings, sqlite: Database) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    asked: dict[str, Any] = {"num_epochs": 30, "patience": 2, "learning_rate": 0.3, "optimizer": "adamw"}
+    listener, _ = run_to_the_end(make_order(settings, dataset, "roberta-base", **asked))
+    losses = [epoch["val_loss"] for epoch in listener.all("epoch")]
+    assert losses.index(min(losses)) == len(losses) - 3
+    assert len(losses) < 30
+    assert "has not fallen for 2 epochs" in listener.all("note")[-1]["message"]
+    last = listener.all("progress")[-1]
+    assert (last["step"], last["epoch"]) == (last["total_steps"], last["num_epochs"]) == (5 * len(losses), len(losses))
+    assert len(read_report(settings, listener).validation.history) == len(losses)
 
 
 @pytest.mark.parametrize("optimizer", ["sam", "asam", "adamw"])

@@ -36,6 +36,13 @@ class Plan:
         """The step from which SAM climbs; before it the base optimizer is alone."""
         return math.ceil(self.hyperparameters.sam_start * self.total_steps)
 
+    def is_over(self, progress: "Progress") -> bool:
+        """Whether all steps are made, or the validation loss has not fallen for `patience` epochs."""
+        if progress.step >= self.total_steps:
+            return True
+        losses = [float(epoch["val_loss"]) for epoch in progress.history]
+        return len(losses) - 1 - losses.index(min(losses)) >= self.hyperparameters.patience if losses else False
+
     def learning_rate(self, step: int) -> float:
         warmup = math.ceil(self.hyperparameters.warmup_ratio * self.total_steps)
         peak = self.hyperparameters.learning_rate
@@ -77,12 +84,12 @@ class Trainer:
         on_step: Callable[[Progress, float], None],
         on_epoch: Callable[[Progress], None],
     ) -> None:
-        """Trains from `progress.step` to the end.
+        """Trains from `progress.step` until the plan is over.
 
         `on_step(progress, loss)` follows each optimizer step and may raise to stop the run; `on_epoch(progress)`
         follows each validation. Raises: TrainingFailed (`non_finite_loss`) before a bad step is taken.
         """
-        while progress.step < self.plan.total_steps:
+        while not self.plan.is_over(progress):
             loss = self.step(progress.step)
             self.average.update(progress.step)
             progress.step += 1

@@ -53,3 +53,9 @@ def test_few_rows_go_half_way_back_to_the_pretrained_weights() -> None:
 def test_layers_are_frozen_where_that_is_asked_for() -> None:
     assert resolved(200).frozen_share == 0
     assert resolved(100_000, frozen_share=0.25).frozen_share == 0.25
+
+
+def test_epochs_that_are_asked_for_are_all_made_and_others_while_validation_gets_better() -> None:
+    assert resolved(200).patience == 3
+    assert (resolved(200, num_epochs=7).num_epochs, resolved(200, num_epochs=7).patience) == (7, 7)
+    assert resolved(200, num_epochs=7, patience=2).patience == 2

@@ -15,7 +15,7 @@ from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow
 from worker.training.candidate import Candidate
 from worker.training.gradients import Gradients
-from worker.training.loop import Plan, Trainer
+from worker.training.loop import Plan, Progress, Trainer
 from worker.training.loss import ClassificationLoss
 from worker.training.model import load_network, make_optimizer
 from worker.training.sam import gradient_norm
@@ -63,6 +63,24 @@ def test_before_its_start_sam_is_its_base_optimizer_and_afterwards_it_climbs(tmp
     trainer = make_trainer(tmp_path, num_epochs=8, sam_start=0.5)
     assert (trainer.plan.total_steps, trainer.plan.first_climb) == (8, 4)
     assert [len(logits_of_step(trainer, step)) for step in range(8)] == [1, 1, 1, 1, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("losses", "over"),
+    [
+        ([], False),
+        ([0.5, 0.6], False),
+        ([0.5, 0.6, 0.7], True),
+        ([0.5, 0.6, 0.4], False),
+        ([0.5, 0.4, 0.4], False),
+        ([0.5, 0.4, 0.4, 0.4], True),  # no lower is no better
+        ([0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1], True),  # all that were planned
+    ],
+)
+def test_a_plan_is_over_when_patience_is(tmp_path: Path, losses: list[float], over: bool) -> None:
+    plan = make_trainer(tmp_path, num_epochs=8, patience=2).plan
+    history = [{"epoch": number, "val_loss": loss} for number, loss in enumerate(losses, start=1)]
+    assert plan.is_over(Progress(step=len(losses) * plan.steps_per_epoch, history=history)) == over
 
 
 def test_with_a_radius_the_second_pass_is_somewhere_else(tmp_path: Path) -> None:
