@@ -23,7 +23,7 @@ KEYS = [
 ]
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 NAMES = ("batch_size", "learning_rate", "num_epochs", "warmup_ratio", "weight_decay", "max_length", "max_grad_norm",
-         "optimizer", "rho", "sam_start", "ema_decay", "fine_tuned_share", "frozen_share", "head_rows",
+         "optimizer", "rho", "sam_start", "ema_decay", "fine_tuned_share", "frozen_share", "head_rows", "patience",
          "class_weight",
          "seed", "repeats")  # fmt: skip
 
@@ -137,6 +137,7 @@ BOUNDS: dict[str, tuple[list[Any], list[Any]]] = {  # accepted, refused
     "class_weight": (["balanced", "none"], ["Balanced", 1, None]),
     "seed": ([0, 2**32 - 1], [-1, 2**32, 0.5]),
     "repeats": ([1, 10], [0, 11, "3", 2.0]),
+    "patience": ([1, 1000], [0, 1001, "3", 2.0]),
 }
 
 
