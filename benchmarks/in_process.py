@@ -1,7 +1,6 @@
-"""The product and its peers in this very process: neither HTTP nor loading of libraries for each run, so for many runs.
+"""The product in this very process: neither HTTP nor a start for each run, so for many runs.
 
-One environment has to hold both. What is computed is what `benchmarks.product` and `benchmarks.peers` get; seconds are
-of the work alone, and do not compare with theirs.
+What is computed is what `benchmarks.product` gets; seconds are of the work alone, and do not compare with its.
 """
 
 import tempfile
@@ -10,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import PEERS, Contest
 from benchmarks.product import Served
 from benchmarks.sets import TextSet
 from service.datasets.ingest import Cut, Submission, store_dataset
@@ -74,6 +72,10 @@ class Product:
             hyperparameters=order.hyperparameters.model_dump(),
         )
 
+    def close(self) -> None:
+        self._database.close()
+        self._folder.cleanup()
+
     def _store(self, contest: TextSet, artifacts: ArtifactStore) -> DatasetRecord:
         body = contest.as_body()
         splits = {split: body[split] for split in ("train", "val", "test")}
@@ -97,10 +99,3 @@ def order_of(
         hyperparameters=resolve(asked, train_rows=rows, base_model=base_model),
         settings=settings,
     )
-
-
-def ask_peer(request: dict[str, Any]) -> dict[str, Any]:
-    """What `python -m benchmarks.peers` answers to this request."""
-    began = time.monotonic()
-    answer = PEERS[request["method"]](Contest.from_json(request))
-    return {"seconds": time.monotonic() - began} | {split: answer[split].tolist() for split in ("val", "test")}

@@ -105,17 +105,20 @@ def _logistic(features: dict[str, Any], contest: Contest, strength: float, balan
     return {split: model.predict_proba(features[split]) for split in ("val", "test")}
 
 
+def answer_to(request: dict[str, Any]) -> dict[str, Any]:
+    """From a request as JSON has it to the answer as JSON has it."""
+    contest, peer = Contest.from_json(request), PEERS[request["method"]]
+    began = time.monotonic()
+    answer = peer(contest)
+    seconds = time.monotonic() - began
+    return {"seconds": seconds} | {split: answer[split].tolist() for split in ("val", "test")}
+
+
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries print; the answer must stand alone
     warnings.simplefilter("ignore")
-    request = json.load(sys.stdin)
-    contest = Contest.from_json(request)
-    peer = PEERS[request["method"]]
-    began = time.monotonic()
-    answer = peer(contest)
-    seconds = time.monotonic() - began
-    json.dump({"seconds": seconds} | {split: answer[split].tolist() for split in ("val", "test")}, answers)
+    json.dump(answer_to(json.load(sys.stdin)), answers)
 
 
 if __name__ == "__main__":

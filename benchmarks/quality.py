@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
+from benchmarks.peers import PEERS
 from benchmarks.product import BenchmarkFailed
-from benchmarks.runs import PEERS, PRODUCT, Bench, Conditions
+from benchmarks.runs import PRODUCT, Bench, Conditions
 from benchmarks.table import Line, tables
 
 Run = tuple[str, int, int, str]  # set, size, seed, method

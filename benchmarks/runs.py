@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 import numpy as np
 
+from benchmarks.peers import answer_to
 from benchmarks.product import BenchmarkFailed, Served, hyperparameters_of, running_product, train_and_predict
 from benchmarks.scores import best_threshold, score
 from benchmarks.sets import TextSet, draw, read_set
@@ -23,7 +24,6 @@ from worker.evaluation.metrics import decide, to_matrix
 if TYPE_CHECKING:  # it brings torch
     from benchmarks.in_process import Product
 
-PEERS = ("majority", "tfidf", "frozen", "trainer", "setfit")
 PRODUCT = ("classiglot", "classiglot-asam", "classiglot-adamw", "classiglot-adamw-equal-time")
 ROOT = Path(__file__).parent.parent
 
@@ -82,7 +82,9 @@ class Bench:
         if conditions.in_process:
             from benchmarks.in_process import Product
 
-            self._here = self._here or Product(conditions.threads, conditions.device)
+            if self._here is None:
+                self._here = Product(conditions.threads, conditions.device)
+                self._open.callback(self._here.close)
             return self._here.train_and_predict(contest, hyperparameters)
         if self._client is None:
             self._client = self._open.enter_context(running_product(conditions.threads, conditions.device))
@@ -103,9 +105,7 @@ class Bench:
     def _ask_peer(self, request: dict[str, Any]) -> Any:
         request["checkpoint"] = str(bundled_checkpoint(MULTILINGUAL_SMALL, self._cache))
         if self._conditions.in_process:
-            from benchmarks.in_process import ask_peer
-
-            return ask_peer(request)
+            return answer_to(request)
         if self._peers_python is None:
             raise BenchmarkFailed("this method needs --peers-python")
         threads = {f"{library}_NUM_THREADS": str(self._conditions.threads) for library in ("OMP", "MKL", "OPENBLAS")}

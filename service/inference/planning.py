@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 # What one more pass costs beside its tokens, as the tokens that could be computed meanwhile. Measured on a processor:
-# 21 and 32 with OpenVINO, 68 and 83 with torch (12 layers of 768 and of 384). On an H100 22,000
-# and more (a pass takes 14 ms, however little there is to do); less on GPUs that compute more slowly.
+# 21 and 32 with OpenVINO, 68 and 83 with torch (12 layers of 768 and of 384). On an H100
+# 22,000 and more (a pass takes 14 ms, however little there is to do); less on GPUs that compute more slowly.
 PASS_TOKENS = {"cpu": 48, "cuda": 4_096}
 
 

@@ -1,4 +1,4 @@
-"""What only a GPU can show. Without one these tests are skipped; `pytest tests/gpu tests/worker` checks one."""
+"""What only a GPU can show. Without one these tests are skipped; `pytest tests/gpu` checks one."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from parts.runs import Killed, Listener, make_order, read_report, run_to_the_end, store_toy_dataset
+from parts.runs import make_order, read_report, run_and_die, run_to_the_end, store_toy_dataset
 from parts.tiny_models import FAMILIES, build_tiny_checkpoint
 from parts.toy_text import choosing, sentences
 from service.inference.classifier import Classifier
@@ -16,7 +16,6 @@ from service.inference.predictions import read_predictions
 from service.models.base_models import describe_checkpoint
 from service.settings import Settings
 from service.store.database import Database
-from worker.run import run
 from worker.training.batches import TrainingRow
 from worker.training.gradients import Gradients
 from worker.training.loss import make_loss
@@ -54,14 +53,8 @@ def test_a_run_that_is_killed_resumes_and_ends_as_the_undisturbed_one(
     dataset = store_toy_dataset(settings, sqlite)
     asked = {"fine_tuned_share": 1.0} | asked
     undisturbed, _ = run_to_the_end(make_order(settings, dataset, "roberta-base", **asked))
-
-    def die(kind: str, content: dict[str, Any]) -> None:
-        if kind == "epoch" and content["epoch"] == 3:
-            raise Killed  # its checkpoint is not written yet
-
     order = make_order(settings, dataset, "roberta-base", "job_2", **asked)
-    with pytest.raises(Killed):
-        run(order, Listener(die))
+    run_and_die(order, epoch=3)
     again, _ = run_to_the_end(order.model_copy(update={"attempt": 2}))
     assert any("resumed after step" in note["message"] for note in again.all("note"))
     last, expected = again.all("epoch")[-1], undisturbed.all("epoch")[-1]
@@ -72,7 +65,7 @@ def test_a_run_that_is_killed_resumes_and_ends_as_the_undisturbed_one(
 
 @pytest.fixture
 def gradients(tmp_path: Path) -> tuple[Gradients, list[TrainingRow], list[str]]:
-    """Of a tiny network with dropout in float32 sums that do not hang on the parts, over texts of 100 tokens."""
+    """Of a tiny network without dropout, over texts of 100 tokens; and what it tells of memory."""
     network = load_network(describe_checkpoint("roberta-base", build_tiny_checkpoint("roberta-base", tmp_path)), 3)
     model = network.model.to("cuda").eval()
     torch.nn.init.normal_(model.head.weight, std=0.3)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -89,3 +90,14 @@ def assert_equal_bit_for_bit(one: Path, other: Path) -> None:
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing between here and the top may write anything more."""
+
+
+def run_and_die(order: Order, epoch: int) -> None:
+    """Runs until the end of that epoch is told, whose checkpoint is not written yet."""
+
+    def die(kind: str, content: dict[str, Any]) -> None:
+        if kind == "epoch" and content["epoch"] == epoch:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(order, Listener(die))

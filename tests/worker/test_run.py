@@ -14,11 +14,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from parts.rows import add_dataset
 from parts.runs import (
-    Killed,
     Listener,
     assert_equal_bit_for_bit,
     make_order,
     read_report,
+    run_and_die,
     run_to_the_end,
     store_toy_dataset,
 )
@@ -215,13 +215,7 @@ def test_a_run_that_is_killed_resumes_from_its_last_epoch_and_ends_alike(
     dataset = store_toy_dataset(settings, sqlite)
     _, undisturbed = run_to_the_end(make_order(settings, dataset, "xlm-roberta-base", "job_1", **asked))
     order = make_order(settings, dataset, "xlm-roberta-base", "job_2", **asked)
-
-    def die_after_second_epoch(kind: str, content: dict[str, object]) -> None:
-        if kind == "epoch" and content["epoch"] == 2:
-            raise Killed  # its checkpoint is not written yet
-
-    with pytest.raises(Killed):
-        run(order, Listener(die_after_second_epoch))
+    run_and_die(order, epoch=2)
     listener, resumed = run_to_the_end(order.model_copy(update={"attempt": 2}))
     assert listener.all("note")[0]["message"].startswith("resumed after step 5 of 15")
     assert [epoch["epoch"] for epoch in listener.all("epoch")] == [2, 3]
@@ -259,13 +253,7 @@ def test_between_checkpoints_only_the_best_epoch_is_kept_and_a_killed_run_ends_a
     with pytest.raises(Stopped):
         run(order, listener)
     assert [path.name for path in sorted(folder.iterdir())] == ["000000005-1", "best-000000005-1"]
-
-    def die_in_sixth_epoch(kind: str, content: dict[str, object]) -> None:
-        if kind == "epoch" and content["epoch"] == 6:
-            raise Killed
-
-    with pytest.raises(Killed):
-        run(order.model_copy(update={"attempt": 2}), Listener(die_in_sixth_epoch))
+    run_and_die(order.model_copy(update={"attempt": 2}), epoch=6)
     names = [path.name for path in sorted(folder.iterdir())]
     assert names[:2] == ["000000005-1", "best-000000005-1"]  # what the checkpoint needs is still there
     assert len(names) == 3
@@ -281,13 +269,7 @@ def test_a_checkpoint_without_its_best_weights_is_passed_over(
 ) -> None:
     dataset = store_toy_dataset(settings, sqlite)
     order = make_order(settings, dataset, "roberta-base")
-
-    def die_in_third_epoch(kind: str, content: dict[str, object]) -> None:
-        if kind == "epoch" and content["epoch"] == 3:
-            raise Killed
-
-    with pytest.raises(Killed):
-        run(order, Listener(die_in_third_epoch))
+    run_and_die(order, epoch=3)
     for best in (settings.artifacts_dir / "checkpoints" / "job_1").glob("best-*"):
         harm(best)
     again, _ = run_to_the_end(order.model_copy(update={"attempt": 2}))
@@ -298,13 +280,7 @@ def test_a_checkpoint_without_its_best_weights_is_passed_over(
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(settings: Settings, sqlite: Database) -> None:
     dataset = store_toy_dataset(settings, sqlite)
     order = make_order(settings, dataset, "roberta-base")
-
-    def die_in_third_epoch(kind: str, content: dict[str, object]) -> None:
-        if kind == "epoch" and content["epoch"] == 3:
-            raise Killed
-
-    with pytest.raises(Killed):
-        run(order, Listener(die_in_third_epoch))
+    run_and_die(order, epoch=3)
     checkpoints = sorted((settings.artifacts_dir / "checkpoints" / "job_1").glob("0*"))
     weights = checkpoints[-1] / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])

@@ -44,7 +44,7 @@ class Checkpoints:
 
         Raises: DiskFull when that lasts; what was saved before stays whole.
         """
-        if best_epoch(progress)["step"] == progress.step:
+        if progress.best["step"] == progress.step:
             self._patiently(self._name(progress, _BEST), lambda folder: _write_average(trainer, folder))
             for step, name in self._bests():
                 if self._last_step < step < progress.step:
@@ -106,7 +106,7 @@ class Checkpoints:
     def load_best(self, trainer: Trainer, progress: Progress) -> dict[str, Any]:
         """Puts the averaged weights of the epoch with the lowest validation loss into the model; returns its history
         entry."""
-        best = best_epoch(progress)
+        best = progress.best
         folder = self._open_best(best)
         _fill(trainer.average.tensors, load_file(folder / _AVERAGE))
         trainer.candidate.put()
@@ -125,7 +125,7 @@ class Checkpoints:
             raise ValueError("it belongs to a run with other settings or data")
         progress = Progress(**content)
         if progress.history:
-            self._open_best(best_epoch(progress))
+            self._open_best(progress.best)
         state = load_file(folder / _STATE)
         _fill(trainer.average.parameters, load_file(folder / _WEIGHTS))
         _fill(trainer.average.tensors, load_file(folder / _AVERAGE))
@@ -156,11 +156,6 @@ class Checkpoints:
 
 def _write_average(trainer: Trainer, folder: Path) -> None:
     save_file(_numbered(trainer.average.tensors), folder / _AVERAGE)
-
-
-def best_epoch(progress: Progress) -> dict[str, Any]:
-    """The first history entry with the lowest validation loss."""
-    return min(progress.history, key=lambda entry: float(entry["val_loss"]))
 
 
 def _numbered(tensors: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -40,8 +40,8 @@ class Plan:
         """Whether all steps are made, or the validation loss has not fallen for `patience` epochs."""
         if progress.step >= self.total_steps:
             return True
-        losses = [float(epoch["val_loss"]) for epoch in progress.history]
-        return len(losses) - 1 - losses.index(min(losses)) >= self.hyperparameters.patience if losses else False
+        since_best = len(progress.history) - progress.best["epoch"] if progress.history else 0
+        return since_best >= self.hyperparameters.patience
 
     def learning_rate(self, step: int) -> float:
         warmup = math.ceil(self.hyperparameters.warmup_ratio * self.total_steps)
@@ -56,6 +56,11 @@ class Progress:
     step: int = 0
     losses: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The first history entry with the lowest validation loss; there must be one."""
+        return min(self.history, key=lambda entry: float(entry["val_loss"]))
 
 
 class Validate(Protocol):
