@@ -1,5 +1,6 @@
 """Joins the parts of the HTTP service, opens them at its start and closes them at its end."""
 
+import tempfile
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -69,6 +70,7 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
 
 def open_context(settings: Settings, closing: threading.Event) -> Context:
     """Opens database, artifacts, queue and engine. Raises: SettingsInvalid, Unavailable."""
+    tempfile.gettempdir()  # chosen for good now: Python would pass over one that is full by then
     _bring_to_schema(settings)
     database = Database(settings.sql_url, DATABASE_PATIENCE)
     artifacts = ArtifactStore(settings.artifacts_dir)

@@ -54,6 +54,7 @@ class TrainingProcess:
             | {name: value for name, value in os.environ.items() if name not in SECRETS}
             | _ENVIRONMENT,
         )
+        self._log = log.bind(job_id=order.job_id, attempt=order.attempt)
         self._messages: queue.Queue[Json] = queue.Queue()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         assert self._process.stdout is not None
@@ -129,9 +130,12 @@ class TrainingProcess:
                 self._messages.put(json.loads(line))
 
     def _read_words(self, stream: IO[str]) -> None:
-        """Passes the run's log lines on, and remembers the last."""
+        """Passes the run's log lines on, makes such of its other words, and remembers the last."""
         for line in stream:
-            sys.stderr.write(line)
+            if line.startswith("{"):
+                sys.stderr.write(line)
+            elif line.strip():  # of a library, or of the interpreter as it died
+                self._log.warning("run_said", words=line.strip())
             if line.strip():
                 self._tail.append(line.strip())
 

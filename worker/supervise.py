@@ -252,6 +252,8 @@ class Attempt:
 
     def _finish(self, status: str, message: str, error: Json | None = None) -> None:
         with self.database.write() as tx:
+            if job_rows.renew(tx, self.claim, self.lease.seconds):  # whoever asked in time is obeyed
+                status, message, error = "cancelled", "cancelled", None
             event_rows.append(tx, self.claim, message, level="error" if error else "info")
             job_rows.finish(tx, self.claim, status, {"error": error})
         self._over(status)

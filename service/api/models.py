@@ -53,7 +53,9 @@ def get_model(model_id: Id, context: In, access: Reader) -> ModelView:
 @router.post("/models/{model_id}/promote", response_model=ModelView, responses=responses(404))
 def promote_model(model_id: Id, context: In, access: Trainer) -> ModelView:
     """Makes this version answer for its name, whatever its validation loss, until another is promoted."""
-    return view(context.catalog.promote(access.project, model_id), best=True)
+    record = context.catalog.promote(access.project, model_id)
+    context.shelf.look_again()
+    return view(record, best=True)
 
 
 @router.delete("/models/{model_id}", status_code=204, responses=responses(404))

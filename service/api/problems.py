@@ -1,5 +1,6 @@
 """The one place where errors become HTTP. The input is never echoed, and no traceback leaves the house."""
 
+import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,8 +13,9 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from service.datasets.complaints import shorten
-from service.errors import ClassiglotError, ClientLeft, Detail, Overloaded, Unavailable
+from service.errors import ClassiglotError, ClientLeft, Detail, DiskFull, Overloaded, Unavailable
 from service.logs import get_logger
+from service.store.artifacts import is_full
 
 log = get_logger(__name__)
 
@@ -48,6 +50,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
     app.add_exception_handler(ClientDisconnect, _left)  # type: ignore[arg-type]
+    app.add_exception_handler(OSError, _out_of_room)  # type: ignore[arg-type]
 
 
 def problem(
@@ -138,6 +141,15 @@ def _methods_here(request: Request) -> str:
 async def _left(request: Request, _: ClientDisconnect) -> JSONResponse:
     """In the middle of its body: no fault of ours, and nobody reads this."""
     return await _known(request, ClientLeft("the client closed the connection before its request was whole"))
+
+
+async def _out_of_room(request: Request, error: OSError) -> JSONResponse:
+    """Bodies that are read as files wait in the system's folder for temporary ones. Any other error is a bug's."""
+    if not is_full(error):
+        raise error
+    log.warning("disk_full", folder=tempfile.gettempdir())
+    message = "there is no room left for this body in the service's folder for temporary files; the operator frees some"
+    return await _known(request, DiskFull(f"{message}, then try again", retry_after=60))
 
 
 def crashed() -> JSONResponse:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.errors import ClassiglotError, Detail, InferenceFailed, Unavailable
-from service.inference.engine import FIRST_LIMIT, SHORTEST_LIMIT, Engine
+from service.inference.engine import FIRST_LIMIT, SHORTEST_LIMIT, SLOWEST_PACE, Engine
 from service.inference.planning import plan_batches
 from service.inference.predictions import Encoding, Scores
 from service.logs import get_logger
@@ -41,7 +41,9 @@ class Pace:
 
     def limit(self, tokens: int) -> float:
         """Seconds after which a pass is stuck."""
-        return max(SHORTEST_LIMIT, PATIENCE * self.expect(tokens)) if self._tokens else FIRST_LIMIT
+        if not self._tokens:
+            return FIRST_LIMIT + SLOWEST_PACE * tokens
+        return max(SHORTEST_LIMIT, PATIENCE * self.expect(tokens))
 
 
 @dataclass(slots=True, eq=False)

@@ -17,7 +17,8 @@ from service.logs import get_logger
 log = get_logger(__name__)
 BEAT = 0.5  # seconds between two looks at the pass that is under way
 SHORTEST_LIMIT = 3.0  # seconds that any pass may take: readiness turns within five
-FIRST_LIMIT = 60.0  # seconds for a model whose pace is not known yet
+FIRST_LIMIT = 4.0  # seconds for a model whose pace is not known yet, and more for each token:
+SLOWEST_PACE = 0.03  # seconds; a large model on one slow core took 0.02
 GIVE_UP = 20.0  # seconds that a stuck thread is waited for before the process ends, to be started again
 TOLD = 1.0  # seconds for the answers that a lost device leaves
 

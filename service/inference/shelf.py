@@ -1,6 +1,7 @@
 """Which models are in memory: loaded once, the most recently used kept, a new best taken over in passing."""
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # it brings torch, which the service loads in the background
     from service.inference.classifier import Classifier
 
 log = get_logger(__name__)
+FRESH = 0.25  # seconds for which the catalog is not asked again; it would take a twentieth of a lone text's time
 PATIENCE = 2.0  # seconds a request waits for a new best before the version in memory answers instead
 RETRY_LOAD = 30.0  # seconds before a version that could not be loaded is tried again
 
@@ -27,6 +29,14 @@ class Loaded:
     record: ModelRecord
     classifier: "Classifier"
     batcher: Batcher
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the catalog said; `asked_at` by the monotonic clock, before it was asked."""
+
+    record: ModelRecord
+    asked_at: float
 
 
 class Shelf:
@@ -52,7 +62,8 @@ class Shelf:
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Loaded]] = {}
         self._failed: dict[str, float] = {}
-        self._known: dict[tuple[str, str | None], ModelRecord] = {}
+        self._known: dict[tuple[str, str | None], _Known] = {}
+        self._changed_at = -math.inf
         self._answering: dict[tuple[str, str], str] = {}  # project, name → the id that answered for it last
 
     async def take(self, project: str, wanted: str | None) -> Loaded:
@@ -82,26 +93,34 @@ class Shelf:
         return previous if not task.done() or task.exception() else task.result()
 
     def forget(self, model_id: str) -> None:
+        """After the catalog has."""
         self._loaded.pop(model_id, None)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """The catalog has changed: nothing that it said before is still fresh. From any thread."""
+        self._changed_at = time.monotonic()
 
     @property
     def loaded_ids(self) -> list[str]:
         return list(self._loaded)
 
     async def _find(self, project: str, wanted: str | None) -> ModelRecord:
-        asked = (project, wanted)
+        asked, now = (project, wanted), time.monotonic()
+        known = self._known.get(asked)
+        if known is not None and known.asked_at > max(self._changed_at, now - FRESH):
+            return known.record
         try:
             record = await asyncio.to_thread(self._resolve, *asked)
         except Unavailable:
             # the database is away: what was true a moment ago still serves, if it is in memory
-            known = self._known.get(asked)
-            if known is None or known.id not in self._loaded:
+            if known is None or known.record.id not in self._loaded:
                 raise
-            return known
+            return known.record
         except ClassiglotError:
             self._known.pop(asked, None)
             raise
-        self._known[asked] = record
+        self._known[asked] = _Known(record, now)
         return record
 
     def _start_loading(self, record: ModelRecord) -> asyncio.Task[Loaded]:

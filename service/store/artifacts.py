@@ -80,7 +80,7 @@ class ArtifactStore:
         try:
             yield
         except Exception as error:
-            if not _is_full(error):
+            if not is_full(error):
                 raise
             raise DiskFull(
                 f"there is no room left in {self.root}; free some, then try again", retry_after=60
@@ -177,7 +177,7 @@ def _corrupt(kind: str, name: str, file: str) -> ArtifactCorrupt:
     return ArtifactCorrupt(f"{kind}/{name}: the stored file {file} is damaged; restore it from a backup or delete it")
 
 
-def _is_full(error: BaseException) -> bool:
+def is_full(error: BaseException) -> bool:
     """Python's own error, or that of a library written in Rust, which has the number in its words only."""
     full = (errno.ENOSPC, errno.EDQUOT)
     return getattr(error, "errno", None) in full or any(f"(os error {number})" in str(error) for number in full)

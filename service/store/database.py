@@ -63,9 +63,13 @@ class Database:
                 yield connection
 
     def ping(self) -> None:
-        """Raises: Unavailable when a trivial query is not answered."""
+        """Raises: Unavailable when a trivial query of our own tables is not answered, or SQLite's file is gone, of
+        which a connection that is open notices nothing."""
+        if self.is_sqlite and not Path(self.url.database or "").exists():
+            log.error("database_gone", file=self.url.database)
+            raise _does_not_answer()
         with self.read() as connection:
-            connection.execute(text("SELECT 1"))
+            connection.execute(text("SELECT count(*) FROM alembic_version"))
 
     def close(self) -> None:
         if self._hang:
@@ -82,11 +86,13 @@ def _as_unavailable() -> Iterator[None]:
         log.warning("database_unavailable", error=type(error).__name__, cause=cause)
         if "disk is full" in cause or "No space left on device" in cause:
             raise DiskFull("the database's disk is full; free some room, then try again", retry_after=60) from error
-        raise Unavailable(
-            "the database does not answer; try again in a few seconds",
-            code="database_unavailable",
-            retry_after=5,
-        ) from error
+        raise _does_not_answer() from error
+
+
+def _does_not_answer() -> Unavailable:
+    return Unavailable(
+        "the database does not answer; try again in a few seconds", code="database_unavailable", retry_after=5
+    )
 
 
 def _prepare_sqlite(connection: PoolProxiedConnection, _entry: ConnectionPoolEntry) -> None:

@@ -133,7 +133,7 @@ def test_a_postgresql_server_that_is_gone_for_longer_than_a_lease_costs_an_attem
 
 
 def test_a_sqlite_file_that_is_locked_refuses_and_heals(deploy: Deploy) -> None:
-    """B19: locked against readers too, by another program."""
+    """B19: by another program that writes. (Readers go on: nothing locks them out of a file with a write-ahead log.)"""
     deployment = deploy(lease_seconds=60, light_epoch_seconds=0.2)
     dataset = _serve_and_upload(deployment)
     job_id = deployment.submit(dataset, num_epochs=70)
@@ -142,6 +142,7 @@ def test_a_sqlite_file_that_is_locked_refuses_and_heals(deploy: Deploy) -> None:
         thief.execute("BEGIN IMMEDIATE")
         answer = deployment.client.post("/jobs", json={"dataset_id": dataset})
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "database_unavailable")
+        assert int(answer.headers["retry-after"]) > 0
         assert deployment.client.post("/predict", json={"texts": ["a dog"]}).status_code == 200
         thief.execute("ROLLBACK")
     thief.close()

@@ -150,6 +150,31 @@ def test_a_full_disk_under_the_database_refuses_and_heals(small_disk: Callable[[
     assert acknowledged <= {job.id for job in all_jobs(deployment)}
 
 
+def test_a_full_disk_under_temporary_files_refuses_and_heals(small_disk: Callable[[int], Path], deploy: Deploy) -> None:
+    """B22: bodies that are read as files wait there; those of JSON do not."""
+    disk = small_disk(4)
+    deployment = deploy(tmpdir=disk)
+    deployment.start_api()
+    deployment.wait_for_api()
+    publish(deployment.database, deployment.artifacts, name="fruit")
+    lines = b'{"text": "apple"}\n' * 200_000
+    table = b"text,label\n" + b"an apple,a\n" * 200_000
+    ballast = fill(disk)
+    answers = [
+        deployment.client.post("/predict", content=lines, headers={"Content-Type": "application/x-ndjson"}),
+        deployment.client.post("/datasets", data={"name": "x"}, files={"train": ("train.csv", table)}),
+    ]
+    for answer in answers:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "disk_full"), answer.text
+        assert int(answer.headers["retry-after"]) > 0
+    assert deployment.client.post("/predict", json={"texts": ["apple"]}).status_code == 200
+    ballast.unlink()
+    few = {"Content-Type": "application/x-ndjson"}
+    assert deployment.client.post("/predict", content=lines[: 1 << 16], headers=few).status_code == 200
+    assert list(disk.iterdir()) == []
+    forget(deployment, "fruit")
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 

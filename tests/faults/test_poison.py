@@ -116,14 +116,18 @@ def _errors_by_line(deployment: Deployment, texts: list[str]) -> list[str | None
 
 
 def test_a_lost_model_thread_is_told_by_readiness_and_then_by_the_end_of_the_process(deploy: Deploy) -> None:
-    """B31: one service whose thread hangs, and at the same time one whose thread is gone."""
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(_lose_the_thread, [deploy(), deploy()], [STUCK, DEAD]))
+    """B31: one service whose thread hangs, at the same time one whose thread is gone, and one that hangs at the first
+    text that its model ever gets."""
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(_lose_the_thread, [deploy(), deploy(), deploy()], [STUCK, DEAD, STUCK], [True, True, False]))
 
 
-def _lose_the_thread(deployment: Deployment, fault: str) -> None:
+def _lose_the_thread(deployment: Deployment, fault: str, has_answered: bool) -> None:
     service = serve(deployment)
-    scores(ask(deployment, '"a dog"'))
+    if has_answered:
+        scores(ask(deployment, '"a dog"'))
+    else:
+        assert _errors_by_line(deployment, []) == ["body_unreadable"]  # the model is loaded for that
     began = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
         lost, neighbour = (pool.submit(ask, deployment, json.dumps(text)) for text in (fault, "an apple"))
@@ -141,7 +145,7 @@ def _lose_the_thread(deployment: Deployment, fault: str) -> None:
     deployment.start_api()
     deployment.wait_for_api()
     assert scores(ask(deployment, '"a dog"'))
-    print(f"B31: {fault}: not ready after {unready:.1f} s, ended after {ended:.0f} s")
+    print(f"B31: {fault}, after an answer {has_answered}: not ready after {unready:.1f} s, ended after {ended:.0f} s")
     forget(deployment, "fruit")
 
 

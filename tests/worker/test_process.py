@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from parts.runs import make_order, store_toy_dataset
 from service.settings import Settings
@@ -44,6 +45,21 @@ def test_a_run_that_dies_with_a_word_to_it_on_the_way_is_cleared_away_like_any_o
     process.kill()
     assert all(pipe is not None and pipe.closed for pipe in (process._process.stdout, process._process.stderr))
     process.kill()  # again is no error
+
+
+def test_what_a_library_says_becomes_a_log_line_and_log_lines_stay_as_they_are(
+    order: Order, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = "UserWarning: odd data ${jndi:ldap://x} \\033[2J"
+    run_as(monkeypatch, tmp_path, f"""read order; echo '{{"event": "own"}}' >&2; printf '{words}\n' >&2; exit 3""")
+    process = TrainingProcess(order)
+    with capture_logs() as logs:
+        wait_for_the_end(process)
+    assert [entry["words"] for entry in logs] == ["UserWarning: odd data ${jndi:ldap://x} \x1b[2J"]
+    assert logs[0]["job_id"] == order.job_id
+    assert capfd.readouterr().err == '{"event": "own"}\n'
+    assert "UserWarning" in process.how_it_ended()
+    process.kill()
 
 
 def test_a_message_that_was_cut_off_by_a_kill_is_no_message(

@@ -18,6 +18,7 @@ from service.store import events, jobs, models
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.records import DatasetRecord, EventRecord, JobRecord
+from worker.lease import Lease
 from worker.supervise import Supervisor
 
 LONG = {"num_epochs": 1000}
@@ -114,6 +115,25 @@ def test_cancel_ends_a_running_job_within_seconds(settings: Settings, sqlite: Da
         wait_for(sqlite, job.id, lambda job: job.status == "cancelled", seconds=15)
         assert time.monotonic() - asked < 15
         assert children() == []
+
+
+def test_a_job_that_fails_after_its_cancellation_was_answered_ends_as_cancelled(
+    settings: Settings, sqlite: Database
+) -> None:
+    """As when its model diverges in the second before the worker looks."""
+    job = queue_job(settings, sqlite, store_toy_dataset(settings, sqlite))
+    lease = Lease(60)
+    with sqlite.write() as tx:
+        claimed = jobs.claim_next(tx, "worker", lease.seconds)
+        assert claimed is not None
+        jobs.request_cancel(tx, "default", job.id)
+    supervisor = Supervisor(settings, sqlite, ArtifactStore(settings.artifacts_dir), "worker", threading.Event())
+    with sqlite.write() as tx:
+        tx.exec_driver_sql("DELETE FROM datasets")  # so the job cannot but fail
+    supervisor.run_job(claimed, lease)
+    ended = read_job(sqlite, job.id)
+    assert (ended.status, ended.error) == ("cancelled", None)
+    assert [event.message for event in events_of(sqlite, job.id)] == ["cancelled"]
 
 
 def test_a_worker_whose_job_was_taken_over_writes_nothing_and_ends_its_run(

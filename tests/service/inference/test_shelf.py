@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 
 from parts.finished_models import publish
 from service.errors import ArtifactCorrupt, NotFound, Unacceptable, Unavailable
+from service.inference import shelf
 from service.inference.classifier import Classifier
 from service.inference.engine import Engine
 from service.inference.shelf import Shelf
@@ -33,7 +35,10 @@ class Installation:
         return Classifier.load(self.artifacts.open("models", record.id), torch.device("cpu"))
 
     def publish(self, name: str = "fruit", **values: Any) -> ModelRecord:
-        return publish(self.database, self.artifacts, name=name, **values)
+        """Known to the shelf at once, where others would wait until it asks the catalog again."""
+        record = publish(self.database, self.artifacts, name=name, **values)
+        self.shelf.look_again()
+        return record
 
     async def take(self, wanted: str | None) -> str:
         return (await self.shelf.take("default", wanted)).record.id
@@ -113,6 +118,62 @@ def test_the_least_recently_used_leave_when_memory_is_full(tmp_path: Path) -> No
     asyncio.run(scenario())
 
 
+def test_the_catalog_is_asked_again_after_a_moment_and_after_a_change_at_once(
+    house: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "FRESH", 60)
+    asked = 0
+
+    def resolve(project: str, wanted: str | None) -> ModelRecord:
+        nonlocal asked
+        asked += 1
+        return house.catalog.resolve(project, wanted)
+
+    old = house.publish(val_loss=0.5)
+    house.shelf = Shelf(resolve, house.load, Engine(4096, 10**6), 10**9)
+
+    async def scenario() -> None:
+        for _ in range(3):
+            assert await house.take("fruit") == old.id
+        assert asked == 1
+        new = publish(house.database, house.artifacts, name="fruit", val_loss=0.4)  # nobody tells the shelf
+        assert await house.take("fruit") == old.id
+        monkeypatch.setattr(shelf, "FRESH", 0)
+        assert await house.take("fruit") == new.id
+        assert asked == 2
+        monkeypatch.setattr(shelf, "FRESH", 60)
+        house.catalog.delete("default", new.id)
+        house.shelf.forget(new.id)
+        assert await house.take("fruit") == old.id
+
+    asyncio.run(scenario())
+
+
+def test_what_was_asked_before_a_change_is_not_fresh_after_it(house: Installation) -> None:
+    """The catalog's answer may be on its way while a version is deleted."""
+    old, new = house.publish(val_loss=0.5), house.publish(val_loss=0.4)
+    answered, deleted = threading.Event(), threading.Event()
+
+    def resolve(project: str, wanted: str | None) -> ModelRecord:
+        record = house.catalog.resolve(project, wanted)
+        answered.set()
+        assert deleted.wait(10)
+        return record
+
+    house.shelf = Shelf(resolve, house.load, Engine(4096, 10**6), 10**9)
+
+    async def scenario() -> None:
+        early = asyncio.create_task(house.take("fruit"))
+        await asyncio.to_thread(answered.wait, 10)
+        house.shelf.forget(new.id)  # as if deleted: by name the early one gets what it asked for
+        house.catalog.promote("default", old.id)
+        deleted.set()
+        assert await early == new.id
+        assert await house.take("fruit") == old.id
+
+    asyncio.run(scenario())
+
+
 def test_without_a_name_the_only_one_answers_and_several_must_be_told_apart(house: Installation) -> None:
     async def scenario() -> None:
         with pytest.raises(NotFound):
@@ -143,6 +204,7 @@ def test_a_database_that_is_away_does_not_silence_models_in_memory(house: Instal
         nonlocal away
         await house.take("fruit")
         away = True
+        house.shelf.look_again()
         assert await house.take("fruit") == model.id
         with pytest.raises(Unavailable):
             await house.take("another")

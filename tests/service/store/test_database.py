@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from service.errors import Unavailable
 from service.store.database import Database
+from service.store.migrate import migrate
 
 
 @pytest.fixture
@@ -57,6 +58,16 @@ def test_an_exception_rolls_back(sqlite: Database) -> None:
         write_and_fail()
     with sqlite.read() as tx:
         assert tx.execute(text("SELECT count(*) FROM t")).scalar() == 0
+
+
+def test_a_file_that_is_gone_is_noticed_although_connections_to_it_are_open(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/db.sqlite3")
+    migrate(database)
+    database.ping()
+    (tmp_path / "db.sqlite3").unlink()
+    with pytest.raises(Unavailable):
+        database.ping()
+    database.close()
 
 
 def test_a_database_that_is_away_is_unavailable_with_a_time_to_retry() -> None:
