@@ -17,7 +17,7 @@ RateLimit = Annotated[str | None, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minut
 class Settings(BaseSettings):
     """What an operator may set. The environment variable is the field's name in capitals, no prefix.
 
-    `none` takes a limit away that has a default.
+    `none` takes a limit away that may be absent: those of rates and quotas.
 
     With nothing set, everything is embedded under `data_dir`: SQLite, a folder, a broker of our own.
     """
@@ -102,6 +102,11 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=3, ge=1, description="attempts before a job that kills its worker fails")
     stall_seconds: float = Field(
         default=600, ge=1, description="standstill after which a training run counts as stuck and is tried again"
+    )
+    max_run_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="longest that an attempt at a job may take before the job fails; default: no limit",
     )
     checkpoint_seconds: float = Field(
         default=10, ge=0, description="how long after a checkpoint the ends of epochs get none; 0: each gets one"

@@ -57,12 +57,17 @@ class TrainingProcess:
         self._log = log.bind(job_id=order.job_id, attempt=order.attempt)
         self._messages: queue.Queue[Json] = queue.Queue()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._readers = [
             threading.Thread(target=self._read_messages, args=(self._process.stdout,), daemon=True),
             threading.Thread(target=self._read_words, args=(self._process.stderr,), daemon=True),
         ]
+        self._words: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        # A thread of its own: a run that does not listen yet, or ever, must not hold its supervisor.
+        self._writer = threading.Thread(target=self._write_words, args=(self._process.stdin,), daemon=True)
+        self._writer.start()
         for reader in self._readers:
             reader.start()
         self._say(order.model_dump_json(exclude={"settings": {"database_url", "broker_url"}}))
@@ -92,8 +97,9 @@ class TrainingProcess:
         """The same, then waits for it and closes its pipes; again is no error."""
         self.end()
         self._process.wait()
-        for reader in self._readers:
-            reader.join(timeout=5)
+        self._words.put(None)
+        for thread in (self._writer, *self._readers):
+            thread.join(timeout=5)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):  # closing sends what a dead run did not take any more
@@ -117,27 +123,36 @@ class TrainingProcess:
         return self._process.pid
 
     def _say(self, line: str) -> None:
-        assert self._process.stdin
-        try:
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            pass  # it is gone, or `kill` has closed the pipe; `ended` will tell
+        self._words.put(line + "\n")
+
+    def _write_words(self, stream: IO[str]) -> None:
+        for line in iter(self._words.get, None):
+            try:
+                stream.write(line)
+                stream.flush()
+            except (BrokenPipeError, ValueError):
+                return  # it is gone, or `kill` has closed the pipe; `ended` will tell
 
     def _read_messages(self, stream: IO[str]) -> None:
         for line in stream:
-            if line.endswith("\n"):  # else the run was killed in the middle of a word
+            if line.startswith("{") and line.endswith("\n"):
                 self._messages.put(json.loads(line))
+            elif line.endswith("\n"):  # else the run was killed in the middle of a word
+                self._note(line)
 
     def _read_words(self, stream: IO[str]) -> None:
         """Passes the run's log lines on, makes such of its other words, and remembers the last."""
         for line in stream:
             if line.startswith("{"):
                 sys.stderr.write(line)
-            elif line.strip():  # of a library, or of the interpreter as it died
-                self._log.warning("run_said", words=line.strip())
+            elif line.strip():
+                self._note(line)
             if line.strip():
                 self._tail.append(line.strip())
+
+    def _note(self, line: str) -> None:
+        """What a library says, or the interpreter as it dies, becomes a log line like any other."""
+        self._log.warning("run_said", words=line.strip())
 
 
 def _out_of_memory_kills() -> int:

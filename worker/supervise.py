@@ -7,6 +7,9 @@ killed and nothing more is written, because another attempt owns the job.
 import dataclasses
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from service.errors import LeaseLost, NotFound, Unavailable
 from service.jobs.spec import ResolvedHyperparameters
@@ -24,6 +27,7 @@ from worker.channel import OUT_OF_MEMORY, Order
 from worker.lease import Lease
 from worker.process import TrainingProcess
 
+T = TypeVar("T")
 log = get_logger(__name__)
 POLL = 0.2
 STOP_SECONDS = 20.0  # from the wish to stop to the end of a run that does not heed it; whole workers get 30
@@ -65,7 +69,7 @@ class Attempt:
         self.stopping = supervisor.stopping
         self.job, self.claim, self.lease = job, claim, lease
         self.log = log.bind(job_id=job.id, attempt=job.attempt)
-        self.heard = time.monotonic()
+        self.began = self.heard = time.monotonic()
         self.asked_to_stop: float | None = None
         self.final = False
         self.last_event_step = 0
@@ -73,19 +77,32 @@ class Attempt:
     def run(self) -> None:
         """From the first event to a final state, or back to the queue. Raises: LeaseLost."""
         try:
-            dataset = self._find_dataset()
-            order = self._order(dataset)
+            dataset = self._while_leased(self._find_dataset)
+            order = self._while_leased(lambda: self._order(dataset))
         except NotFound as error:
-            self._finish("failed", error.message, error={"code": error.code, "message": error.message})
+            told = {"code": error.code, "message": error.message}
+            self._while_leased(partial(self._finish, "failed", error.message, told))
             return
         process = TrainingProcess(order)
         self.log.info("run_started", pid=process.pid)
         try:
             with self.lease.guarding(process.end, job_id=self.job.id, attempt=self.job.attempt):
-                self._note(f"attempt {self.job.attempt} started")
                 self._watch(process, dataset)
         finally:
             process.kill()
+
+    def _while_leased(self, call: Callable[[], T]) -> T:
+        """A database that is away costs no attempt as long as the job is ours. Raises: LeaseLost."""
+        while True:
+            try:
+                return call()
+            except Unavailable as error:
+                if self.lease.over() or self.stopping.is_set():
+                    raise LeaseLost("the database was away when the attempt began; the lease runs out") from error
+                self._pause()
+
+    def _pause(self) -> None:
+        time.sleep(min(1.0, self.lease.seconds / 20))
 
     def _find_dataset(self) -> DatasetRecord:
         with self.database.read() as tx:
@@ -113,7 +130,7 @@ class Attempt:
 
     def _watch(self, process: TrainingProcess, dataset: DatasetRecord) -> None:
         """Until the run has had its last word. A database that is away is waited for while the lease holds."""
-        message: Json | None = None
+        message: Json | None = {"kind": "note", "message": f"attempt {self.job.attempt} started"}
         while not self.final:
             if self.lease.over():
                 raise LeaseLost("the lease could not be renewed in time")
@@ -129,7 +146,7 @@ class Attempt:
             except Unavailable as error:
                 if self._too_slow_to_stop():
                     raise LeaseLost("the worker stops while the database is away; the lease runs out") from error
-                time.sleep(min(1.0, self.lease.seconds / 20))
+                self._pause()
 
     def _look_after(self, process: TrainingProcess) -> None:
         """Keeps the lease, and ends the run when that is asked for or it does not get on."""
@@ -140,12 +157,20 @@ class Attempt:
             self._finish("cancelled", "cancelled")
         elif process.ended():
             self._crashed(process)
+        elif self._took_too_long():
+            process.kill()
+            words = f"the job took longer than the operator allows, {self.settings.max_run_seconds:g} s; train less"
+            self._finish("failed", words, error={"code": "time_limit", "message": words})
         elif time.monotonic() - self.heard > self.settings.stall_seconds:
             process.kill()
             self._try_again(f"the training run made no progress for {self.settings.stall_seconds:g} s and was ended")
         elif self._too_slow_to_stop():
             process.kill()  # it measures, or loads: back to its last checkpoint
             self._hand_back()
+
+    def _took_too_long(self) -> bool:
+        limit = self.settings.max_run_seconds
+        return limit is not None and time.monotonic() - self.began > limit
 
     def _too_slow_to_stop(self) -> bool:
         return self.asked_to_stop is not None and time.monotonic() - self.asked_to_stop > STOP_SECONDS
@@ -282,7 +307,11 @@ class Attempt:
         if batch_size == 0 or (self.job.error or {}).get("code") == OUT_OF_MEMORY:
             self._finish("failed", words, error)
             return
-        changed = {"hyperparameters": self.job.hyperparameters | {"batch_size": batch_size}, "error": error}
+        changed = {
+            "hyperparameters": self.job.hyperparameters | {"batch_size": batch_size},
+            "error": error,
+            "best": None,
+        }
         with self.database.write() as tx:
             message = f"{words}; tried again with batch_size {batch_size}"
             event_rows.append(tx, self.claim, message, level="warning")

@@ -26,18 +26,23 @@ MEMORY = 0.8  # share of what is known of the pace that outlives a pass
 
 
 class Pace:
-    """Seconds a token takes, of late. Weighted by tokens, for it is asked when many wait and batches are large."""
+    """Seconds a token takes, of late. Weighted by tokens, for it is asked when many wait and batches are large.
 
-    def __init__(self) -> None:
+    `pass_tokens`: what a pass costs beside its tokens, as tokens. Without it a GPU, which takes as long for one text as
+    for a hundred, would seem a hundred times slower after single texts, and refuse what it has room for.
+    """
+
+    def __init__(self, pass_tokens: float) -> None:
+        self._pass_tokens = pass_tokens
         self._seconds = self._tokens = 0.0
 
     def note(self, tokens: int, seconds: float) -> None:
         self._seconds = MEMORY * self._seconds + seconds
-        self._tokens = MEMORY * self._tokens + tokens
+        self._tokens = MEMORY * self._tokens + tokens + self._pass_tokens
 
     def expect(self, tokens: int) -> float:
-        """Seconds; 0 while nothing is known."""
-        return tokens * self._seconds / self._tokens if self._tokens else 0.0
+        """Seconds of a pass over so many; 0 while nothing is known."""
+        return (tokens + self._pass_tokens) * self._seconds / self._tokens if self._tokens else 0.0
 
     def limit(self, tokens: int) -> float:
         """Seconds after which a pass is stuck."""
@@ -57,13 +62,14 @@ class Batcher:
     """Gathers the texts of one loaded model. Use from one event loop."""
 
     def __init__(
-        self, forward: Callable[[Sequence[Encoding]], Scores], engine: Engine, most_padding: float = math.inf
+        self, forward: Callable[[Sequence[Encoding]], Scores], engine: Engine, pass_tokens: float = math.inf
     ) -> None:
-        """`most_padding`: see `plan_batches`."""
+        """`pass_tokens`: what a pass costs beside its tokens, so no batch has more padding (see `plan_batches`);
+        infinite where that is not known."""
         self._forward = forward
         self._engine = engine
-        self._most_padding = most_padding
-        self._pace = Pace()
+        self._pass_tokens = pass_tokens
+        self._pace = Pace(pass_tokens if math.isfinite(pass_tokens) else 0)
         self._waiting: list[_Entry] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -105,7 +111,7 @@ class Batcher:
         return [answers[place] for place in order]
 
     def _plan(self, rows: Sequence[Encoding]) -> list[list[int]]:
-        return plan_batches([len(row.ids) for row in rows], self._engine.max_batch_tokens, self._most_padding)
+        return plan_batches([len(row.ids) for row in rows], self._engine.max_batch_tokens, self._pass_tokens)
 
     async def _queue(self, rows: Sequence[Encoding], begin_by: float) -> list[Scores | InferenceFailed]:
         loop = asyncio.get_running_loop()

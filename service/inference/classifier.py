@@ -143,6 +143,6 @@ def near_a_decision(logits: Tensor, card: ModelCard) -> Tensor:
     """Whether a change of `NEAR` in the logits, shape (rows, labels), may change the labels; bool of shape (rows,)."""
     if card.task == "deciding":
         thresholds = torch.tensor(card.thresholds, device=logits.device)
-        return ((logits - torch.logit(thresholds, eps=1e-6)).abs() < NEAR).any(dim=-1)
+        return ((logits - torch.logit(thresholds, eps=1e-6)).abs() < NEAR / 2).any(dim=-1)  # one logit moves, not two
     first_two = logits.topk(2, dim=-1).values
     return (first_two[:, 0] - first_two[:, 1]) < NEAR

@@ -5,6 +5,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from service.errors import ModelTooLarge
 from service.settings import Settings
 from service.store.artifacts import ArtifactStore
 from service.store.records import ModelRecord
@@ -34,19 +35,24 @@ class Runtime:
             device.use_threads(self._settings.threads)
 
     def load(self, record: ModelRecord) -> "Classifier":
-        """Raises: NotFound, ArtifactCorrupt, DeviceMissing."""
+        """Raises: NotFound, ArtifactCorrupt, DeviceMissing, ModelTooLarge."""
         self.start()
+        import torch
+
         from service.inference.classifier import Classifier
         from service.inference.device import pick_device
 
         device = pick_device(self._settings.device)
         engine, threads = self._settings.engine, self._settings.threads
-        return self._artifacts.read(
-            "models",
-            record.id,
-            lambda folder: Classifier.load(folder, device, engine, threads),
-            manifest_sha256=record.manifest_sha256,
-        )
+        try:
+            return self._artifacts.read(
+                "models",
+                record.id,
+                lambda folder: Classifier.load(folder, device, engine, threads),
+                manifest_sha256=record.manifest_sha256,
+            )
+        except (MemoryError, torch.OutOfMemoryError):
+            raise _too_large(record) from None  # the error would hold on to what was loaded so far
 
     def device(self) -> str:
         """For people: where answers are computed. Raises: DeviceMissing."""
@@ -54,3 +60,11 @@ class Runtime:
         from service.inference.device import describe_device, pick_device
 
         return describe_device(pick_device(self._settings.device))
+
+
+def _too_large(record: ModelRecord) -> ModelTooLarge:
+    return ModelTooLarge(
+        f"there is no room for {record.id} in the memory of this service's device; try again when other models or "
+        "programs have left it, or tell the operator",
+        retry_after=30,
+    )

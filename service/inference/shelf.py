@@ -5,10 +5,11 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from service.errors import ClassiglotError, DeviceLost, Unavailable
+from service.errors import ClassiglotError, DeviceLost, ModelTooLarge, Unavailable
 from service.inference.batcher import Batcher
 from service.inference.engine import Engine
 from service.inference.planning import pass_tokens
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # it brings torch, which the service loads in the background
 log = get_logger(__name__)
 FRESH = 0.25  # seconds for which the catalog is not asked again; it would take a twentieth of a lone text's time
 PATIENCE = 2.0  # seconds a request waits for a new best before the version in memory answers instead
+LOADERS = 2  # models that are read at once
 RETRY_LOAD = 30.0  # seconds before a version that could not be loaded is tried again
 
 
@@ -59,6 +61,8 @@ class Shelf:
     ) -> None:
         self._resolve, self._load, self._engine = resolve, load, engine
         self._memory_bytes = memory_bytes
+        # Not the loop's own threads: a few models that load would keep everybody from asking the catalog.
+        self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="load")
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Loaded]] = {}
         self._failed: dict[str, float] = {}
@@ -134,7 +138,7 @@ class Shelf:
     async def _load_and_keep(self, record: ModelRecord) -> Loaded:
         began = time.monotonic()
         try:
-            classifier = await asyncio.to_thread(self._load, record)
+            classifier = await self._load_with_room(record)
         except Exception as error:
             self._failed[record.id] = time.monotonic()
             log.error("model_load_failed", model_id=record.id, name=record.name, error=str(error))
@@ -150,6 +154,22 @@ class Shelf:
         self._make_room()
         log.info("model_loaded", model_id=record.id, name=record.name, seconds=round(time.monotonic() - began, 2))
         return loaded
+
+    async def _load_with_room(self, record: ModelRecord) -> "Classifier":
+        """Where it does not fit beside the others, they leave, but for versions of its own name: one of them answers
+        if this one never fits."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._loaders, self._load, record)
+        except ModelTooLarge:
+            name = (record.project, record.name)
+            others = [key for key, own in self._loaded.items() if (own.record.project, own.record.name) != name]
+            if not others:
+                raise
+        log.warning("models_unloaded", model_ids=others, why=f"{record.id} did not fit beside them")
+        for model_id in others:
+            del self._loaded[model_id]
+        return await loop.run_in_executor(self._loaders, self._load, record)
 
     def _make_room(self) -> None:
         """The least recently used leave; requests that hold one keep it alive until they are answered."""

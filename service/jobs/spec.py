@@ -1,9 +1,9 @@
 """What a training job may ask for, every hyperparameter with its bounds, and what 'auto' comes to."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Auto = Literal["auto"]
 OptimizerName = Literal["sam", "asam", "adamw"]
@@ -35,6 +35,12 @@ class Hyperparameters(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)] | Auto = "auto"
     repeats: Annotated[int, Field(ge=1, le=10)] | Auto = "auto"
 
+    @model_validator(mode="after")
+    def _only_climbers_have_a_radius(self) -> Self:
+        if self.optimizer == "adamw" and self.rho not in ("auto", 0):
+            raise ValueError("rho is the radius of a climb, which adamw has not; leave it out, or choose sam or asam")
+        return self
+
 
 class ResolvedHyperparameters(BaseModel):
     """As the run uses them. `learning_rate` is the peak of the schedule; `max_length` counts tokens, special ones
@@ -46,7 +52,7 @@ class ResolvedHyperparameters(BaseModel):
     once validation has chosen the weights; `repeats`: runs under as many seeds from `seed` on, of which the first is
     published and the others measured."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)  # rows may be of a later version, in a rolling upgrade
 
     batch_size: int
     learning_rate: float
@@ -66,6 +72,12 @@ class ResolvedHyperparameters(BaseModel):
     class_weight: ClassWeight
     seed: int
     repeats: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        """Jobs of earlier versions lack what came later; this is how they were run."""
+        return {"patience": stored.get("num_epochs"), "frozen_share": 0.0, "repeats": 1} | stored
 
 
 # Kwon et al. 2021 find ASAM's best radius about ten times SAM's.

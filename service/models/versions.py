@@ -7,12 +7,12 @@ from service.errors import NotFound, Unacceptable
 from service.store import models as model_rows
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
-from service.store.records import ModelRecord, Page
+from service.store.records import ModelRecord, Page, Standing
 
 IDS = "mdl_"  # how they begin; a name may begin so too
 
 
-def choose_best(versions: Sequence[ModelRecord]) -> ModelRecord:
+def choose_best(versions: Sequence[Standing]) -> Standing:
     """The version that answers for a name: the one pinned last; else the lowest validation loss among those
     validated on the same split as the newest; of equals, the newest. `versions` are one name's, not empty."""
     pinned = [version for version in versions if version.pinned_at is not None]
@@ -36,13 +36,13 @@ class ModelCatalog:
             record = model_rows.get(tx, project, model_id)
             if record is None:
                 raise _no_such_id()
-            return record, choose_best(model_rows.versions(tx, project, {record.name})).id == record.id
+            return record, choose_best(model_rows.standings(tx, project, {record.name})).id == record.id
 
     def page(self, project: str, limit: int, after: str | None) -> Page[tuple[ModelRecord, bool]]:
         with self._database.read() as tx:
             page = model_rows.page(tx, project, limit, after)
-            versions = model_rows.versions(tx, project, {record.name for record in page.data})
-        names: dict[str, list[ModelRecord]] = {}
+            versions = model_rows.standings(tx, project, {record.name for record in page.data})
+        names: dict[str, list[Standing]] = {}
         for version in versions:
             names.setdefault(version.name, []).append(version)
         best = {choose_best(group).id for group in names.values()}
@@ -58,10 +58,11 @@ class ModelCatalog:
                 wanted = self._only_name(model_rows.names(tx, project, limit=2))
             elif wanted.startswith(IDS) and (record := model_rows.get(tx, project, wanted)):
                 return record
-            versions = model_rows.versions(tx, project, {wanted})
+            versions = model_rows.standings(tx, project, {wanted})
+            record = model_rows.get(tx, project, choose_best(versions).id) if versions else None
         if not versions:
             raise NotFound("no model has this name or id; GET /models lists them", code="model_not_found")
-        return choose_best(versions)
+        return record or self.resolve(project, wanted)  # its best was deleted between the two queries
 
     def _only_name(self, names: list[str]) -> str:
         if not names:

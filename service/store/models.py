@@ -1,9 +1,11 @@
 """Rows of `models`: immutable versions of a project's name; only the pin and the end of one can change."""
 
+from dataclasses import fields
+
 from sqlalchemy import Connection, func, insert, select, update
 
 from service.store.paging import page_newest_first
-from service.store.records import Json, ModelRecord, Page
+from service.store.records import Json, ModelRecord, Page, Standing
 from service.store.tables import living_models, models, now
 
 
@@ -27,10 +29,12 @@ def page(tx: Connection, project: str, limit: int, after: str | None) -> Page[Mo
     return page_newest_first(tx, query, models, lambda row: ModelRecord(**row), limit, after)
 
 
-def versions(tx: Connection, project: str, names: set[str]) -> list[ModelRecord]:
-    """Every living version of these names of the project, oldest first."""
-    query = select(models).where(*living_models(project), models.c.name.in_(names))
-    return [ModelRecord(**row) for row in tx.execute(query.order_by(models.c.version)).mappings()]
+def standings(tx: Connection, project: str, names: set[str]) -> list[Standing]:
+    """Every living version of these names of the project, oldest first. A name may have a thousand: no more is read of
+    each than is compared."""
+    columns = [models.c[field.name] for field in fields(Standing)]
+    query = select(*columns).where(*living_models(project), models.c.name.in_(names))
+    return [Standing(*row) for row in tx.execute(query.order_by(models.c.version))]
 
 
 def names(tx: Connection, project: str, limit: int) -> list[str]:

@@ -101,6 +101,18 @@ class ModelRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What of a version decides whether it is its name's best."""
+
+    id: str
+    name: str
+    version: int
+    val_sha256: str
+    val_loss: float
+    pinned_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRecord:
     """An API key, without its secret. `live`: neither revoked nor expired, by the database's clock."""
 

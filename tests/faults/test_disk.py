@@ -16,7 +16,7 @@ from faults.invariants import all_jobs
 from parts.deployment import Deployment, runs_of, wait_until
 from parts.finished_models import publish
 from service.store.artifacts import MANIFEST
-from service.store.models import versions
+from service.store.models import standings
 
 
 @pytest.fixture
@@ -227,5 +227,5 @@ def test_each_damage_to_each_file_of_a_model_is_named_and_the_version_before_ser
 def forget(deployment: Deployment, name: str) -> None:
     """Takes versions that a test made by hand away: no job knows of them."""
     with deployment.database.write() as tx:
-        assert versions(tx, deployment.project, {name})
+        assert standings(tx, deployment.project, {name})
         tx.exec_driver_sql("DELETE FROM models")

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,15 +52,30 @@ def test_what_a_library_says_becomes_a_log_line_and_log_lines_stay_as_they_are(
     order: Order, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = "UserWarning: odd data ${jndi:ldap://x} \\033[2J"
-    run_as(monkeypatch, tmp_path, f"""read order; echo '{{"event": "own"}}' >&2; printf '{words}\n' >&2; exit 3""")
+    script = (
+        f"""read order; echo odd; echo '{{"kind": "note"}}'; echo '{{"event": "own"}}' >&2; printf '{words}\n' >&2"""
+    )
+    run_as(monkeypatch, tmp_path, f"{script}; exit 3")
     process = TrainingProcess(order)
     with capture_logs() as logs:
         wait_for_the_end(process)
-    assert [entry["words"] for entry in logs] == ["UserWarning: odd data ${jndi:ldap://x} \x1b[2J"]
+    assert process.next_message(1) == {"kind": "note"}  # what a library prints there is no message
+    assert sorted(entry["words"] for entry in logs) == ["UserWarning: odd data ${jndi:ldap://x} \x1b[2J", "odd"]
     assert logs[0]["job_id"] == order.job_id
     assert capfd.readouterr().err == '{"event": "own"}\n'
     assert "UserWarning" in process.how_it_ended()
     process.kill()
+
+
+def test_a_run_that_does_not_listen_holds_nobody(order: Order, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """However long its order is: a pipe takes 64 kB unread."""
+    run_as(monkeypatch, tmp_path, "sleep 60")
+    began = time.monotonic()
+    process = TrainingProcess(order.model_copy(update={"labels": [f"{number:0100}" for number in range(1000)]}))
+    process.ask_to_stop()
+    process.kill()
+    assert time.monotonic() - began < 10
+    assert not process._writer.is_alive()
 
 
 def test_a_message_that_was_cut_off_by_a_kill_is_no_message(

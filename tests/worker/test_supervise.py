@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from parts.rows import add_dataset, add_job, read_job
 from parts.runs import make_order, store_toy_dataset
+from service.errors import Unavailable
 from service.settings import Settings
 from service.store import events, jobs, models
 from service.store.artifacts import ArtifactStore
@@ -134,6 +136,33 @@ def test_a_job_that_fails_after_its_cancellation_was_answered_ends_as_cancelled(
     ended = read_job(sqlite, job.id)
     assert (ended.status, ended.error) == ("cancelled", None)
     assert [event.message for event in events_of(sqlite, job.id)] == ["cancelled"]
+
+
+def test_a_database_that_is_away_as_an_attempt_begins_costs_nothing(settings: Settings, sqlite: Database) -> None:
+    job = queue_job(settings, sqlite, store_toy_dataset(settings, sqlite))
+    left = [None, None, None]  # as many calls find nobody there
+
+    class Flaky(Database):
+        @contextmanager
+        def read(self) -> Iterator[Connection]:
+            if left:
+                left.pop()
+                raise Unavailable("the database does not answer")
+            with super().read() as tx:
+                yield tx
+
+    with Worker(settings, Flaky(settings.sql_url)).running():
+        done = wait_for(sqlite, job.id, lambda job: job.status == "succeeded")
+    assert (done.attempt, done.crashes, left) == (1, 0, [])
+
+
+def test_a_job_that_takes_longer_than_the_operator_allows_fails_by_name(settings: Settings, sqlite: Database) -> None:
+    job = queue_job(settings, sqlite, store_toy_dataset(settings, sqlite), **LONG)
+    with Worker(settings.model_copy(update={"max_run_seconds": 0.5}), sqlite).running():
+        failed = wait_for(sqlite, job.id, lambda job: job.status == "failed")
+    assert failed.error is not None
+    assert (failed.error["code"], failed.crashes) == ("time_limit", 0)
+    assert children() == []
 
 
 def test_a_worker_whose_job_was_taken_over_writes_nothing_and_ends_its_run(

@@ -53,6 +53,20 @@ async def ask(batcher: Batcher, *rows: Encoding) -> list[float]:
     return [float(score) for score in (await batcher.score(rows))[:, 0]]
 
 
+def test_single_texts_do_not_make_a_device_seem_too_slow_for_many() -> None:
+    """A GPU takes as long for one text as for a hundred; what stands in line is a few passes, not many minutes."""
+
+    async def scenario() -> None:
+        engine = Engine(8_192, 2_000_000, max_wait_seconds=10)
+        batcher = Batcher(CountingForward(seconds=0.005), engine, pass_tokens=4_096)
+        for number in range(30):
+            await ask(batcher, row(number, 10))
+        requests = [batcher.score([row(number, 20) for _ in range(400)]) for number in range(8)]
+        assert len(await asyncio.gather(*requests)) == 8  # none was refused
+
+    asyncio.run(scenario())
+
+
 def test_a_request_gets_its_answers_in_the_order_asked() -> None:
     async def scenario() -> None:
         rows = [row(number, length) for number, length in enumerate([9, 2, 30, 5, 64, 1, 80])]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from parts.finished_models import publish
-from service.errors import ArtifactCorrupt, NotFound, Unacceptable, Unavailable
+from service.errors import ArtifactCorrupt, ModelTooLarge, NotFound, Unacceptable, Unavailable
 from service.inference import shelf
 from service.inference.classifier import Classifier
 from service.inference.engine import Engine
@@ -170,6 +170,55 @@ def test_what_was_asked_before_a_change_is_not_fresh_after_it(house: Installatio
         deleted.set()
         assert await early == new.id
         assert await house.take("fruit") == old.id
+
+    asyncio.run(scenario())
+
+
+def test_models_of_other_names_leave_for_one_that_does_not_fit_beside_them(house: Installation) -> None:
+    """The device holds one model; a version of the name that answers stays, for it may have to go on."""
+    held: list[str] = []
+
+    def load(record: ModelRecord) -> Classifier:
+        held[:] = house.shelf.loaded_ids
+        if held:
+            raise ModelTooLarge("it does not fit")
+        return house.load(record)
+
+    one, two = house.publish("one"), house.publish("two")
+    house.shelf = Shelf(house.catalog.resolve, load, Engine(4096, 10**6), 10**9)
+
+    async def scenario() -> None:
+        assert await house.take("one") == one.id
+        assert await house.take("two") == two.id
+        assert house.shelf.loaded_ids == [two.id]
+        better = house.publish("two", val_loss=0.1)
+        assert await house.take("two") == two.id
+        with pytest.raises(ModelTooLarge):
+            await house.take(better.id)
+
+    asyncio.run(scenario())
+
+
+def test_models_that_load_keep_nobody_from_those_in_memory(house: Installation) -> None:
+    """However many, and however slowly."""
+    ready = house.publish("ready")
+    slow = [house.publish(f"slow{number}") for number in range(40)]
+    go_on = threading.Event()
+
+    def load(record: ModelRecord) -> Classifier:
+        assert record.id == ready.id or go_on.wait(30)
+        return house.load(record)
+
+    house.shelf = Shelf(house.catalog.resolve, load, Engine(4096, 10**6), 10**9)
+
+    async def scenario() -> None:
+        await house.take("ready")
+        waiting = [asyncio.create_task(house.take(record.id)) for record in slow]
+        await asyncio.sleep(0.5)
+        house.shelf.look_again()
+        assert await asyncio.wait_for(house.take("ready"), 5) == ready.id
+        go_on.set()
+        await asyncio.gather(*waiting)
 
     asyncio.run(scenario())
 

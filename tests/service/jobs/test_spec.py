@@ -46,6 +46,19 @@ def test_what_cannot_work_is_refused(wrong: dict[str, object]) -> None:
         Hyperparameters(**wrong)  # type: ignore[arg-type]
 
 
+def test_adamw_has_no_radius() -> None:
+    with pytest.raises(ValidationError, match="leave it out, or choose sam or asam"):
+        Hyperparameters(optimizer="adamw", rho=0.05)
+    assert resolve(Hyperparameters(optimizer="adamw", rho=0.0), train_rows=200, base_model="x").rho == 0
+
+
+def test_jobs_of_other_versions_are_read_as_they_were_run() -> None:
+    stored = resolve(Hyperparameters(), train_rows=200, base_model="x").model_dump()
+    early = {name: value for name, value in stored.items() if name not in ("patience", "frozen_share", "repeats")}
+    assert ResolvedHyperparameters(**early).model_dump() == stored | {"patience": stored["num_epochs"]}
+    assert ResolvedHyperparameters.model_validate(stored | {"of_a_later_version": 1}).model_dump() == stored
+
+
 def test_few_rows_go_half_way_back_to_the_pretrained_weights() -> None:
     assert {rows: resolved(rows).fine_tuned_share for rows in (50, 5_000, 5_001)} == {50: 0.5, 5_000: 0.5, 5_001: 1.0}
 

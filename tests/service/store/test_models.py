@@ -21,4 +21,4 @@ def test_the_number_of_a_deleted_version_is_not_given_out_again(database: Databa
         assert models.get(tx, "default", second.id) is None
     assert add_model(database).version == 3
     with database.read() as tx:
-        assert [record.version for record in models.versions(tx, "default", {"fruit"})] == [1, 3]
+        assert [record.version for record in models.standings(tx, "default", {"fruit"})] == [1, 3]

@@ -60,7 +60,7 @@ def test_of_anothers_rows_there_is_nothing(database: Database) -> None:
             for rows in (datasets, jobs, models):
                 assert bool(rows.page(tx, project, 10, None).data) is there
             assert bool(events.page(tx, project, mine["job"].id, 10, 0).data) is there
-            assert bool(models.versions(tx, project, {"fruit"})) is there
+            assert bool(models.standings(tx, project, {"fruit"})) is there
             assert bool(models.names(tx, project, 10)) is there
     with database.write() as tx:
         assert jobs.request_cancel(tx, "b", mine["job"].id) is None
