@@ -18,17 +18,21 @@ from service.api.following import Following
 from service.api.guard import check_every_route
 from service.api.observe import Observer
 from service.api.text_lines import MEDIA_TYPES
+from service.errors import ClassiglotError
 from service.inference.engine import Engine
 from service.inference.runtime import Runtime
 from service.inference.shelf import Shelf
 from service.jobs.queue import Doorbell, make_celery
 from service.jobs.sweep import Sweeper
+from service.logs import get_logger
 from service.models.versions import ModelCatalog
 from service.settings import Settings
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
+from service.store.installation import check_same_installation
 from service.store.migrate import migrate
 
+log = get_logger(__name__)
 DESCRIPTION = "Fine-tunes and serves text classifiers in 100+ languages from a few hundred labelled examples."
 
 DATABASE_PATIENCE = 3.5  # seconds: readiness turns within five
@@ -39,7 +43,11 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        context = open_context(settings, closing or threading.Event())
+        try:
+            context = open_context(settings, closing or threading.Event())
+        except ClassiglotError as error:
+            log.critical("cannot_start", error=error.message)  # what uvicorn makes of it is cut before the message
+            raise
         sweeper = Sweeper(settings, context.database, context.artifacts, context.doorbell)
         sweeper.start()
         app.state.context = context
@@ -74,6 +82,7 @@ def open_context(settings: Settings, closing: threading.Event) -> Context:
     _bring_to_schema(settings)
     database = Database(settings.sql_url, DATABASE_PATIENCE)
     artifacts = ArtifactStore(settings.artifacts_dir)
+    check_same_installation(database, artifacts)
     catalog = ModelCatalog(database, artifacts)
     engine = Engine(settings.max_batch_tokens, settings.max_queued_tokens, settings.max_wait_seconds)
     engine.watch()

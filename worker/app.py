@@ -15,6 +15,7 @@ from service.logs import configure_logs, get_logger
 from service.settings import Settings
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
+from service.store.installation import check_same_installation
 from service.store.migrate import migrate
 from worker.supervise import Supervisor
 from worker.tasks import register
@@ -31,6 +32,7 @@ def run_worker(settings: Settings) -> None:
     database = Database(settings.sql_url)
     migrate(database)
     artifacts = ArtifactStore(settings.artifacts_dir)
+    check_same_installation(database, artifacts)
     app = make_celery(settings)
     stopping = threading.Event()
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

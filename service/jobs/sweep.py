@@ -5,6 +5,7 @@ Each step is safe to do at the same time in several processes, so no leader is n
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from service.errors import ClassiglotError
@@ -95,6 +96,7 @@ class Sweeper:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
         self._count = 0
+        self._clocks: tuple[float, float] | None = None  # our own and the database's, at the last sweep
 
     def start(self) -> None:
         self._thread.start()
@@ -113,8 +115,23 @@ class Sweeper:
                 log.exception("sweep_failed")
 
     def _sweep(self) -> None:
-        reclaim_lost_jobs(self._database, self._settings.max_attempts)
+        if self._time_jumped():
+            log.warning(
+                "time_jumped", why="the machine slept, or a clock was set: holders of leases may renew them first"
+            )
+        else:
+            reclaim_lost_jobs(self._database, self._settings.max_attempts)
         ring_for_forgotten_jobs(self._database, self._doorbell)
         if self._count % TIDY_EVERY == 0:
             tidy(self._database, self._artifacts)
         self._count += 1
+
+    def _time_jumped(self) -> bool:
+        """Whether the database's clock ran on while ours, which stands still in a machine that sleeps, did not. Every
+        lease is over then, and none of their holders has had a moment to renew one."""
+        with self._database.read() as tx:
+            theirs = job_rows.clock(tx)
+        before, self._clocks = self._clocks, (time.monotonic(), theirs)
+        if before is None:
+            return False
+        return (theirs - before[1]) - (self._clocks[0] - before[0]) > self._settings.lease_seconds / 4

@@ -33,6 +33,19 @@ class ArtifactStore:
         self._aside = root / ".aside"  # on the same file system, so that a rename is one step
         self._aside.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    @property
+    def owner_file(self) -> Path:
+        return self.root / "INSTALLATION"
+
+    def owned_by(self, installation: str) -> str:
+        """The installation that these folders belong to: from now on this one, if they had none."""
+        if not self.owner_file.exists():
+            with self.staging() as staged:
+                (staged / "claim").write_text(installation, encoding="utf-8")
+                _sync(staged / "claim")
+                os.replace(staged / "claim", self.owner_file)
+        return self.owner_file.read_text("utf-8").strip()
+
     def stage(self) -> Path:
         """A new empty folder to write into; `publish` it or `discard` it."""
         folder = self._aside / uuid.uuid4().hex

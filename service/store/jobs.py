@@ -159,6 +159,11 @@ def oldest_queued(tx: Connection, limit: int) -> list[str]:
     return list(tx.execute(_oldest_queued(limit)).scalars())
 
 
+def clock(tx: Connection) -> float:
+    """The one that leases are counted by."""
+    return tx.execute(select(now())).scalar_one()
+
+
 def statuses(tx: Connection, job_ids: list[str]) -> dict[str, str]:
     """The status of each of these jobs that exists."""
     query = select(jobs.c.id, jobs.c.status).where(jobs.c.id.in_(job_ids))

@@ -174,6 +174,8 @@ api_keys = Table(
     Column("revoked_at", Double),  # the row stays, so that a revoked last key opens nothing
 )
 
+installation = Table("installation", metadata, Column("id", String(40), primary_key=True))  # one row
+
 
 def living_models(project: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     """What is true of the project's rows of `models` that are not deleted."""

@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 import redis
 
-from parts.rows import add_dataset, add_job, claim
+from parts.rows import add_dataset, add_job, claim, read_job
 from service import processes
 from service.errors import SettingsInvalid, Unavailable
 from service.jobs.embedded_broker import start_broker
 from service.jobs.queue import QUEUE, Doorbell, make_celery
-from service.jobs.sweep import reclaim_lost_jobs, ring_for_forgotten_jobs, tidy
+from service.jobs.sweep import Sweeper, reclaim_lost_jobs, ring_for_forgotten_jobs, tidy
 from service.settings import Settings
 from service.store import events, jobs
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
+from service.store.installation import check_same_installation
+from service.store.migrate import migrate
 
 
 @pytest.fixture
@@ -121,6 +123,36 @@ def test_folders_that_no_row_knows_of_are_removed_once_they_are_old(sqlite: Data
         os.utime(artifacts.path("datasets", name), (long_ago, long_ago))
     tidy(sqlite, artifacts)
     assert sorted(artifacts.names("datasets")) == sorted([dataset.id, "ds_new"])
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_machine_that_slept_gives_its_workers_a_moment_to_renew_their_leases(
+    settings: Settings, sqlite: Database, artifacts: ArtifactStore, doorbell: Doorbell
+) -> None:
+    """An hour of sleep is one of the database's clock and none of ours."""
+    job = add_job(sqlite)
+    claim(sqlite, lease_seconds=-1)
+    sweeper = Sweeper(settings, sqlite, artifacts, doorbell)
+    sweeper._time_jumped()
+    assert sweeper._clocks is not None
+    ours, theirs = sweeper._clocks
+    sweeper._clocks = ours, theirs - 3600
+    sweeper._sweep()
+    assert read_job(sqlite, job.id).status == "running"
+    sweeper._sweep()
+    assert read_job(sqlite, job.id).status == "queued"
+
+
+def test_artifacts_of_another_database_are_never_swept(
+    sqlite: Database, artifacts: ArtifactStore, tmp_path: Path
+) -> None:
+    """To a database that is empty, or not the one meant, every folder would be an orphan."""
+    check_same_installation(sqlite, artifacts)
+    check_same_installation(sqlite, artifacts)
+    mistyped = Database(f"sqlite:///{tmp_path}/mistyped.sqlite3")
+    migrate(mistyped)
+    with pytest.raises(SettingsInvalid, match="belong to another database"):
+        check_same_installation(mistyped, artifacts)
 
 
 def test_a_socket_path_too_long_for_unix_is_refused_with_a_way_out(tmp_path: Path, settings: Settings) -> None:

@@ -17,6 +17,12 @@ def publish(store: ArtifactStore, name: str = "m") -> Path:
     return store.path("models", name)
 
 
+def test_whoever_claims_the_folder_first_owns_it(artifacts: ArtifactStore) -> None:
+    assert artifacts.owned_by("ins_1") == "ins_1"
+    assert ArtifactStore(artifacts.root).owned_by("ins_2") == "ins_1"
+    assert sorted(path.name for path in artifacts.root.iterdir()) == [".aside", artifacts.owner_file.name]
+
+
 def test_what_was_published_can_be_opened(artifacts: ArtifactStore) -> None:
     publish(artifacts)
     folder = artifacts.open("models", "m")

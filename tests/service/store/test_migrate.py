@@ -12,7 +12,7 @@ from service.store import datasets, idempotency, jobs, models
 from service.store.database import Database
 from service.store.migrate import alembic_config, migrate
 
-TABLES = {"datasets", "jobs", "events", "models", "idempotency_keys", "api_keys", "alembic_version"}
+TABLES = {"datasets", "jobs", "events", "models", "idempotency_keys", "api_keys", "installation", "alembic_version"}
 
 
 def test_the_migrations_make_just_what_the_tables_say(database: Database) -> None:

@@ -14,7 +14,7 @@ from service.store.records import Claim, Usage
 # What takes no project: it is given whole rows or a worker's claim, or looks after all of them at once.
 OF_ALL = {
     datasets: {"add", "known_ids"},
-    jobs: {"add", "count_by_status", "claim_next", "reclaim_expired", "oldest_queued", "statuses"},
+    jobs: {"add", "clock", "count_by_status", "claim_next", "reclaim_expired", "oldest_queued", "statuses"},
     models: {"add", "known_ids", "living_ids"},
     events: {"append"},
     usage: set(),
