@@ -47,7 +47,7 @@ def test_a_broker_that_is_killed_and_comes_back_empty_loses_no_job(deploy: Deplo
     time.sleep(2)
     assert [deployment.job(job_id).attempt for job_id in running] == [1, 1]
     deployment.start_broker()
-    seconds = wait_for_all(deployment, 40)
+    seconds = wait_for_all(deployment, 30)
     assert attempts(deployment) == {1}
     assert len(waiting + running) == len(all_jobs(deployment))
     print(f"B4: all had run {seconds:.1f} s after the restart")
@@ -72,7 +72,7 @@ def test_a_broker_that_hangs_holds_no_request_up(deploy: Deploy, long: bool) -> 
         time.sleep(1)
     deployment.broker.signal(signal.SIGCONT)
     assert slowest["jobs"] < 6
-    assert slowest["predict"] < 6
+    assert slowest["predict"] < 1
     drained = wait_for_all(deployment, 60)
     assert attempts(deployment) == {1}
     slow, slow_predict = slowest["jobs"], slowest["predict"]

@@ -82,7 +82,7 @@ def test_ten_times_the_capacity_is_answered_in_time_or_refused_at_once(deploy: D
     assert len(accepted) > 0.7 * len(answers) / 10  # the model is kept busy
     assert share(accepted, 0.99) < DEADLINE + 2 * PASS + 1  # the rest is what a shared machine adds
     assert share(told, 0.5) < 0.05
-    assert share(told, 0.99) < 0.5
+    assert share(told, 0.99) < (0.05 if long else 0.5)
     assert abs(growth) < 0.05
     assert {answer.status for answer in after} == {200}
     assert share([answer.seconds for answer in after], 0.5) < 2 * PASS

@@ -82,6 +82,8 @@ def test_a_poison_text_among_31_good_ones_costs_nobody_else_an_answer(deploy: De
         if together.status_code == 422:
             (detail,) = together.json()["error"]["details"]
             assert detail.get("row") == 13 or detail["field"] == "texts.13", name
+        line = "text_invalid" if 200 not in statuses else None
+        assert _errors_by_line(deployment, [*good[:13], poison, *good[13:]]) == [None] * 13 + [line] + [None] * 18, name
     assert apart < 1e-5
     print(f"B26: {len(POISON)} poisons, 31 of 31 neighbours answered each time, {apart:.1e} from what they get alone")
     forget(deployment, "fruit")

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from parts.rows import add_dataset, add_job, read_job
 from parts.runs import make_order, store_toy_dataset
 from service.errors import Unavailable
+from service.jobs.report import REPORT_JSON, REPORT_PAGE
 from service.settings import Settings
 from service.store import events, jobs, models
 from service.store.artifacts import ArtifactStore
@@ -107,6 +108,19 @@ def test_a_job_runs_to_its_model_and_leaves_no_process_or_checkpoint(settings: S
     assert not (settings.artifacts_dir / "checkpoints" / job.id).exists()
 
 
+def test_the_report_says_how_often_its_test_split_was_scored_before(settings: Settings, sqlite: Database) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    queued = [queue_job(settings, sqlite, dataset, num_epochs=1) for _ in range(2)]
+    before = []
+    with Worker(settings, sqlite).running():
+        for job in queued:
+            done = wait_for(sqlite, job.id, lambda job: job.status == "succeeded")
+            folder = ArtifactStore(settings.artifacts_dir).open("reports", done.model_id or "")
+            before.append(json.loads((folder / REPORT_JSON).read_text())["selection"]["test_scored_before"])
+            assert (folder / REPORT_PAGE).read_text().startswith("<!doctype html>")
+    assert before == [0, 1]
+
+
 def test_cancel_ends_a_running_job_within_seconds(settings: Settings, sqlite: Database) -> None:
     job = queue_job(settings, sqlite, store_toy_dataset(settings, sqlite), **LONG)
     with Worker(settings, sqlite).running():
@@ -182,7 +196,7 @@ def test_a_worker_whose_job_was_taken_over_writes_nothing_and_ends_its_run(
     assert (after.attempt, after.lease_owner, after.progress) == (2, "another", before.progress)
 
 
-@pytest.mark.parametrize("gone", ["dataset row", "dataset files", "base model"])
+@pytest.mark.parametrize("gone", ["dataset row", "dataset files", "a bit of the dataset", "base model"])
 def test_what_a_job_needs_and_is_gone_fails_it_at_once_with_a_reason(
     settings: Settings, sqlite: Database, gone: str, tmp_path: Path
 ) -> None:
@@ -194,12 +208,22 @@ def test_what_a_job_needs_and_is_gone_fails_it_at_once_with_a_reason(
             tx.exec_driver_sql("DELETE FROM datasets WHERE id = ?", (job.dataset_id,))
     elif gone == "dataset files":
         ArtifactStore(settings.artifacts_dir).remove("datasets", dataset.id)
+    elif gone == "a bit of the dataset":
+        path = ArtifactStore(settings.artifacts_dir).path("datasets", dataset.id) / "train.jsonl"
+        damaged = bytearray(path.read_bytes())
+        damaged[len(damaged) // 2] ^= 1
+        path.write_bytes(bytes(damaged))
     else:
         settings = settings.model_copy(update={"base_models_dir": tmp_path / "empty"})
     with Worker(settings, sqlite).running():
         failed = wait_for(sqlite, job.id, lambda job: job.status in ("failed", "succeeded"))
     assert failed.error is not None
-    code = {"dataset row": "dataset_not_found", "dataset files": "not_found", "base model": "base_model_unavailable"}
+    code = {
+        "dataset row": "dataset_not_found",
+        "dataset files": "not_found",
+        "a bit of the dataset": "artifact_corrupt",
+        "base model": "base_model_unavailable",
+    }
     assert failed.error["code"] == code[gone]
     assert failed.crashes == 0
 

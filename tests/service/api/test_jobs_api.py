@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from parts.rows import claim
 from parts.wire import error_of, fruit
 from service.api.context import Context
-from service.jobs.report import REPORT_JSON, REPORT_TEXT
+from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT
 from service.jobs.spec import Hyperparameters
 from service.store import events as event_rows
 from service.store import jobs as job_rows
@@ -376,6 +376,7 @@ def test_the_report_is_json_or_text_as_asked(client: TestClient, context: Contex
     with context.artifacts.writing("reports", "mdl_1") as folder:
         (folder / REPORT_JSON).write_text('{"test": {"macro_f1": 0.5}}')
         (folder / REPORT_TEXT).write_text("              precision    größe\n", encoding="utf-8")
+        (folder / REPORT_PAGE).write_text("<!doctype html><title>größe</title>", encoding="utf-8")
     _succeed(context)
     as_json = client.get(f"/jobs/{job_id}/report")
     assert as_json.headers["content-type"] == "application/json"
@@ -383,6 +384,10 @@ def test_the_report_is_json_or_text_as_asked(client: TestClient, context: Contex
     as_text = client.get(f"/jobs/{job_id}/report", headers={"Accept": "text/plain"})
     assert as_text.headers["content-type"] == "text/plain; charset=utf-8"
     assert as_text.text == "              precision    größe\n"
+    page = client.get(f"/jobs/{job_id}/report", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.text == "<!doctype html><title>größe</title>"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
 def test_a_damaged_report_is_told_without_a_path(client: TestClient, context: Context, submit: Any) -> None:

@@ -95,6 +95,14 @@ def test_deciding_names_all_labels_at_or_above_the_threshold(threshold: float | 
     assert (prediction.label, prediction.labels) == (None, labels)
 
 
+def test_each_label_has_a_threshold_of_its_own_unless_the_request_brings_one() -> None:
+    own = ModelCard("deciding", ["a", "b", "c"], 64, "x", "j", "s", [0.1, 0.55, 0.7])
+    scores = np.array([[0.2, 0.5, 0.75]], dtype=np.float32)
+    row = [Encoding([0], False)]
+    assert read_predictions(scores, row, own)[0].labels == ["a", "c"]
+    assert read_predictions(scores, row, own, threshold=0.5)[0].labels == ["b", "c"]
+
+
 def test_top_k_keeps_the_largest_scores_in_order() -> None:
     (prediction,) = read_predictions(SCORES, ROW, card("deciding"), top_k=2)
     assert list(prediction.scores) == ["c", "b"]
