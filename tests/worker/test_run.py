@@ -23,7 +23,7 @@ from parts.runs import (
     store_toy_dataset,
 )
 from parts.tiny_models import FAMILIES
-from parts.toy_text import choosing, columns
+from parts.toy_text import choosing, columns, deciding
 from service.datasets.files import read_dataset
 from service.datasets.ingest import Cut, Submission, store_dataset
 from service.errors import BaseModelUnavailable, NotFound, TrainingFailed
@@ -146,6 +146,23 @@ def test_the_report_stands_beside_baselines_and_says_how_sure_it_is(
     card = json.loads((folder / "classiglot.json").read_text())
     assert (report.thresholds is None) == (task == "choosing")
     assert card["thresholds"] == (list(report.thresholds.values()) if report.thresholds else [])
+
+
+def test_deciding_on_a_single_label_goes_all_the_way_to_its_report(settings: Settings, sqlite: Database) -> None:
+    texts, labels = deciding(160)
+    own = [["fruit"] if "fruit" in named else [] for named in labels]
+    submission = Submission("one", "deciding", None, {"train": columns(texts, own)}, Cut())
+    dataset = store_dataset(submission, settings, sqlite, ArtifactStore(settings.artifacts_dir), project="default")
+    listener, folder = run_to_the_end(make_order(settings, dataset, "roberta-base"))
+    report = read_report(settings, listener)
+    assert report.test.label_counts is not None
+    counts = report.test.label_counts["fruit"]
+    true = counts.true_positives + counts.false_negatives
+    assert true == report.test.per_label["fruit"].support == report.test.classification_report["fruit"]["support"]
+    assert report.test.macro_f1 == report.test.per_label["fruit"].f1.value
+    assert report.baselines[1].macro_f1.value > 0.8  # one word decides
+    answers = Classifier.load(folder, CPU).score(Classifier.load(folder, CPU).encoder.encode(texts[:4]), 4096)
+    assert answers.shape == (4, 1)
 
 
 def test_what_learns_nothing_is_published_with_a_warning(settings: Settings, sqlite: Database) -> None:

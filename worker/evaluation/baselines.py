@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import make_union
 
 from service.jobs.report import Baseline
 from service.store.records import Task
@@ -33,14 +33,21 @@ def tfidf(train: Sequence[str], truth_train: Binary, texts: Sequence[str], task:
         TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b"),
         TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5)),
     )
-    regression = LogisticRegression(C=10, class_weight="balanced", max_iter=1_000)
-    model = make_pipeline(vectors, regression if task == "choosing" else OneVsRestClassifier(regression))
-    model.fit(train, truth_train.argmax(axis=1) if task == "choosing" else truth_train)
-    found = np.asarray(model.predict_proba(texts))
+    known, asked = vectors.fit_transform(train), vectors.transform(texts)
     if task == "deciding":
-        return found
-    probabilities = np.zeros((len(texts), truth_train.shape[1]))
-    probabilities[:, model.classes_] = found
+        return np.column_stack([_regression(known, own, asked, classes=2)[:, 1] for own in truth_train.T])
+    return _regression(known, truth_train.argmax(axis=1), asked, truth_train.shape[1])
+
+
+def _regression(known: csr_matrix, truth: NDArray[np.int64], asked: csr_matrix, classes: int) -> Floats:
+    """Probabilities of shape (rows asked, classes). Where all known rows are of one class, nothing else is thought of:
+    scikit-learn refuses to, and its one-versus-rest takes a lone label that all rows have for one that none has."""
+    probabilities, found = np.zeros((asked.shape[0], classes)), np.unique(truth)
+    if len(found) == 1:
+        probabilities[:, found] = 1.0
+    else:
+        model = LogisticRegression(C=10, class_weight="balanced", max_iter=1_000).fit(known, truth)
+        probabilities[:, found] = model.predict_proba(asked)
     return probabilities
 
 

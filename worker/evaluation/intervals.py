@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from service.jobs.report import Interval
-from worker.evaluation.metrics import Binary, Floats, macro_f1, right_rows
+from worker.evaluation.metrics import Binary, Floats, f1, macro_f1, right_rows
 
 Z = 1.959964  # the normal distribution's 97.5 % quantile
 DRAWS = 1_000
@@ -56,19 +56,18 @@ class Bootstrap:
         return self.interval(float(values.mean()), self.over(lambda weights: weights @ values / self.rows))
 
 
-def label_f1(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
+def label_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
     """F1 of each label in each draw, shape (draws, labels); NaN where a draw has no row of the label at all."""
-    hits = weights @ (truth * predicted)
-    return _share(2 * hits, weights @ truth + weights @ predicted)
+    return f1(weights @ (truth * predicted), weights @ truth + weights @ predicted, otherwise=np.nan)
 
 
 def macro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
     """Macro-F1 of each draw. Labels that the draw happens to miss are left out of its mean; those that the whole
     split misses count as 0, as they do in scikit-learn's figure."""
-    scores = label_f1(weights, truth, predicted)
+    scores = label_f1_draws(weights, truth, predicted)
     scores[:, (truth + predicted).sum(axis=0) == 0] = 0.0
     known = ~np.isnan(scores)
-    return _share(np.nansum(scores, axis=1), known.sum(axis=1).astype(np.float64))
+    return np.asarray(np.nansum(scores, axis=1) / np.maximum(1, known.sum(axis=1)))
 
 
 def macro_f1_interval(truth: Binary, predicted: Binary) -> Interval:
@@ -83,9 +82,4 @@ def accuracy_interval(truth: Binary, predicted: Binary) -> Interval:
 
 
 def micro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
-    hits = weights @ (truth * predicted).sum(axis=1)
-    return _share(2 * hits, weights @ (truth.sum(axis=1) + predicted.sum(axis=1)))
-
-
-def _share(part: Floats, whole: Floats) -> Floats:
-    return np.asarray(np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0))
+    return f1(weights @ (truth * predicted).sum(axis=1), weights @ (truth.sum(axis=1) + predicted.sum(axis=1)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from worker.evaluation.metrics import Binary, Floats, macro_f1
+from worker.evaluation.metrics import Binary, Floats, f1, macro_f1
 
 GRID = np.round(np.arange(0.02, 0.981, 0.02), 2)
 TRUST = 20.0  # positives at which a label's own threshold weighs as much as the one for all
@@ -34,7 +34,7 @@ def _best(probabilities: Floats, truth: Binary, otherwise: float) -> float:
         return otherwise
     predicted = probabilities[None, :] >= GRID[:, None]
     hits = (predicted & (truth == 1)).sum(axis=1)
-    return _middle(2 * hits / (predicted.sum(axis=1) + truth.sum()))
+    return _middle(f1(hits, predicted.sum(axis=1) + truth.sum()))
 
 
 def _middle(scores: Floats) -> float:

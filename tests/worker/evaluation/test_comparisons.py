@@ -48,6 +48,14 @@ def test_tfidf_learns_words_that_decide(task: Task) -> None:
     assert macro_f1(truth, decide(found, task)) > 0.9
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_tfidf_of_a_single_label_says_how_likely_it_is(share: float) -> None:
+    texts, labels = deciding(40)
+    truth = np.array([[int("fruit" in own or share == 1)] for own in labels])
+    found = tfidf(texts, truth, texts, "deciding")
+    assert np.array_equal(decide(found, "deciding"), truth)
+
+
 def test_a_better_model_beats_a_baseline_and_an_equal_one_does_not() -> None:
     generator = np.random.default_rng(0)
     _, truth = clusters(300)

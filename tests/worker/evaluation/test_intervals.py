@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from worker.evaluation.intervals import Bootstrap, label_f1, macro_f1_draws, micro_f1_draws, wilson
+from worker.evaluation.intervals import Bootstrap, label_f1_draws, macro_f1_draws, micro_f1_draws, wilson
 from worker.evaluation.metrics import Binary, macro_f1
 
 
@@ -54,7 +54,7 @@ def test_weights_of_one_give_scikit_learns_figures() -> None:
     once = np.ones((1, 80))
     assert macro_f1_draws(once, truth, predicted)[0] == pytest.approx(macro_f1(truth, predicted))
     assert micro_f1_draws(once, truth, predicted)[0] == pytest.approx(f1_score(truth, predicted, average="micro"))
-    assert label_f1(once, truth, predicted)[0] == pytest.approx(f1_score(truth, predicted, average=None))
+    assert label_f1_draws(once, truth, predicted)[0] == pytest.approx(f1_score(truth, predicted, average=None))
 
 
 def test_a_label_that_a_draw_misses_does_not_count_as_failed_in_it() -> None:

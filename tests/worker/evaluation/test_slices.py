@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from service.datasets.dataset import Example
 from worker.evaluation.slices import LEAST_ROWS, groups_of, make_slices, slice_columns
@@ -45,3 +46,12 @@ def test_labels_that_a_group_does_not_have_do_not_count_against_it() -> None:
     truth[:, 0] = 1
     (first, second) = make_slices(rows_with(kind=["p", "q"] * 10), truth, truth)
     assert (first.macro_f1.value, second.macro_f1.value) == (1.0, 1.0)
+
+
+def test_a_group_with_a_single_label_has_the_f1_of_that_label() -> None:
+    truth = np.tile([[1, 0, 0]], (20, 1))
+    predicted = truth.copy()
+    predicted[[0, 1, 2, 3]] = [0, 1, 0]
+    (first, second) = make_slices(rows_with(kind=["p", "q"] * 10), truth, predicted)
+    assert first.macro_f1.value == second.macro_f1.value == pytest.approx(16 / 18)
+    assert first.macro_f1.low < 16 / 18 < first.macro_f1.high
