@@ -82,7 +82,7 @@ class TestResult(_Part):
 
 class Baseline(_Part):
     """Something simple, trained and measured on the same rows. `gain` is the model's macro-F1 less this one's, over
-    paired bootstrap draws of the test rows; `beaten`: its whole interval is above zero."""
+    paired bootstrap draws of the test rows; `beaten`: its whole interval is above zero, on at least 20 test rows."""
 
     name: Literal["majority", "tfidf_logistic_regression", "frozen_embeddings_logistic_regression"]
     accuracy: Interval

@@ -57,15 +57,21 @@ class Bootstrap:
 
 
 def label_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
-    """F1 of each label in each draw, shape (draws, labels); NaN where a draw has no row of the label at all."""
-    return f1(weights @ (truth * predicted), weights @ truth + weights @ predicted, otherwise=np.nan)
+    """F1 of each label in each draw, shape (draws, labels); NaN where no row of the draw truly has the label.
+
+    By the truth alone: if a label that was given wrongly counted as 0, and one that was not given not at all, two
+    models would be compared over different labels, and the one that dares more would lose.
+    """
+    own = weights @ truth
+    scores = f1(weights @ (truth * predicted), own + weights @ predicted)
+    return np.where(own > 0, scores, np.nan)
 
 
 def macro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
     """Macro-F1 of each draw. Labels that the draw happens to miss are left out of its mean; those that the whole
-    split misses count as 0, as they do in scikit-learn's figure."""
+    split misses count as 0, as they do in the figure itself."""
     scores = label_f1_draws(weights, truth, predicted)
-    scores[:, (truth + predicted).sum(axis=0) == 0] = 0.0
+    scores[:, ~truth.any(axis=0)] = 0.0
     known = ~np.isnan(scores)
     return np.asarray(np.nansum(scores, axis=1) / np.maximum(1, known.sum(axis=1)))
 

@@ -7,7 +7,7 @@ from parts.toy_text import choosing, deciding
 from service.datasets.dataset import Example
 from service.jobs.spec import HeadRows
 from service.store.records import Task
-from worker.evaluation.baselines import compare, majority, out_of_fold, tfidf
+from worker.evaluation.baselines import LEAST_ROWS, compare, majority, out_of_fold, tfidf
 from worker.evaluation.comparisons import Measured, compare_with_simple_models
 from worker.evaluation.metrics import Binary, Floats, decide, macro_f1, to_matrix
 from worker.evaluation.suspects import find_suspects
@@ -69,6 +69,15 @@ def test_a_better_model_beats_a_baseline_and_an_equal_one_does_not() -> None:
     assert not compare("majority", truth, as_poor, poor).beaten
     same = compare("majority", truth, poor, poor)
     assert (same.gain.low, same.gain.high, same.beaten) == (0, 0, False)  # paired: the same mistakes cancel out
+
+
+def test_a_handful_of_test_rows_proves_nothing() -> None:
+    truth = np.tile(np.eye(2, dtype=np.int64), (LEAST_ROWS // 2, 1))
+    wrong = truth[:, ::-1]
+    few = compare("majority", truth[1:], truth[1:], wrong[1:])
+    assert few.gain.low > 0
+    assert not few.beaten
+    assert compare("majority", truth, truth, wrong).beaten
 
 
 def test_planted_wrong_labels_are_the_first_suspects() -> None:

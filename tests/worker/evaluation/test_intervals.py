@@ -69,6 +69,15 @@ def test_a_label_that_a_draw_misses_does_not_count_as_failed_in_it() -> None:
     )
 
 
+def test_a_draw_counts_the_same_labels_whatever_was_predicted() -> None:
+    truth = np.array([[1, 0], [1, 0], [0, 1]])
+    daring = np.array([[1, 0], [0, 1], [0, 1]])
+    timid = np.array([[1, 0], [0, 0], [0, 0]])
+    without_the_last = np.array([[2.0, 1.0, 0.0]])  # and so without the second label
+    first, second = (macro_f1_draws(without_the_last, truth, predicted)[0] for predicted in (daring, timid))
+    assert first == second == pytest.approx(0.8)
+
+
 def test_the_interval_of_a_mean_holds_the_mean_and_shrinks_with_rows() -> None:
     values = np.random.default_rng(3).exponential(size=4000)
     wide, narrow = Bootstrap(100).mean(values[:100]), Bootstrap(4000).mean(values)
