@@ -6,7 +6,7 @@ import numpy as np
 
 from service.jobs.report import WithoutLeaks
 from worker.evaluation.intervals import accuracy_interval, macro_f1_interval
-from worker.evaluation.metrics import Binary
+from worker.evaluation.metrics import Binary, present_labels
 
 
 def measure_without_leaks(leaked: Sequence[int], truth: Binary, predicted: Binary) -> WithoutLeaks | None:
@@ -15,9 +15,10 @@ def measure_without_leaks(leaked: Sequence[int], truth: Binary, predicted: Binar
     if not leaked or not len(kept):
         return None
     truth, predicted = truth[kept], predicted[kept]
+    present = present_labels(truth)  # a label may have gone with the leaked rows
     return WithoutLeaks(
         leaked_rows=len(leaked),
         rows=len(kept),
         accuracy=accuracy_interval(truth, predicted),
-        macro_f1=macro_f1_interval(truth, predicted),
+        macro_f1=macro_f1_interval(truth[:, present], predicted[:, present]),
     )

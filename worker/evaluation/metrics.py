@@ -46,6 +46,13 @@ def right_rows(truth: Binary, predicted: Binary) -> NDArray[np.bool_]:
     return np.asarray((truth == predicted).all(axis=1))
 
 
+def present_labels(truth: Binary) -> NDArray[np.bool_]:
+    """Which labels occur, shape (labels,), to measure some of the rows by: one that they miss tells nothing of the
+    model. All of them where none does."""
+    present = np.asarray(truth.any(axis=0))
+    return present if present.any() else np.ones_like(present)
+
+
 def f1(hits: NDArray[np.number], both: NDArray[np.number], otherwise: float = 0.0) -> Floats:
     """From what was given rightly, and all that was true plus all that was given; `otherwise` where that is nothing."""
     return np.asarray(np.divide(2 * hits, both, out=np.full(np.shape(both), otherwise), where=both > 0))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from service.datasets.dataset import Example
 from service.jobs.report import Slice
 from worker.evaluation.intervals import accuracy_interval, macro_f1_interval
-from worker.evaluation.metrics import Binary, macro_f1
+from worker.evaluation.metrics import Binary, macro_f1, present_labels
 
 MOST_VALUES = 30  # a column with more is a number or a name, not a group
 LEAST_ROWS = 5
@@ -47,12 +47,12 @@ def make_slices(rows: Sequence[Example], truth: Binary, predicted: Binary) -> li
 
 def present_macro_f1(truth: Binary, predicted: Binary) -> float:
     """Macro-F1 over the labels that occur in these rows."""
-    present = _present(truth)
+    present = present_labels(truth)
     return macro_f1(truth[:, present], predicted[:, present])
 
 
 def _slice(column: str, value: str, truth: Binary, predicted: Binary) -> Slice:
-    present = _present(truth)
+    present = present_labels(truth)
     return Slice(
         column=column,
         value=value[:200],
@@ -60,8 +60,3 @@ def _slice(column: str, value: str, truth: Binary, predicted: Binary) -> Slice:
         accuracy=accuracy_interval(truth, predicted),
         macro_f1=macro_f1_interval(truth[:, present], predicted[:, present]),
     )
-
-
-def _present(truth: Binary) -> NDArray[np.bool_]:
-    present = np.asarray(truth.any(axis=0))
-    return present if present.any() else np.ones_like(present)

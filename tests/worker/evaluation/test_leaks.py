@@ -12,6 +12,13 @@ def test_what_leaked_no_longer_flatters() -> None:
     assert (found.leaked_rows, found.rows, found.accuracy.value, found.macro_f1.value) == (10, 30, 0.0, 0.0)
 
 
+def test_a_label_that_went_with_the_leaked_rows_does_not_count_against_the_rest() -> None:
+    truth = np.repeat(np.eye(3, dtype=np.int64), 10, axis=0)
+    found = measure_without_leaks(list(range(20, 30)), truth, truth)
+    assert found is not None
+    assert found.macro_f1.value == 1.0
+
+
 def test_there_is_nothing_to_say_where_nothing_leaked_or_everything_did() -> None:
     truth = np.tile(np.eye(2, dtype=np.int64), (3, 1))
     assert measure_without_leaks([], truth, truth) is None
