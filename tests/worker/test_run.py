@@ -165,6 +165,18 @@ def test_deciding_on_a_single_label_goes_all_the_way_to_its_report(settings: Set
     assert answers.shape == (4, 1)
 
 
+def test_one_training_text_without_a_word_is_enough_for_a_report(settings: Settings, sqlite: Database) -> None:
+    splits: dict[str, object] = {
+        "train": columns(["🍏"], [["fruit"]]),
+        "val": columns(["🍐"], [["fruit"]]),
+        "test": columns(["🐕", "🍎"], [[], ["fruit"]]),
+    }
+    submission = Submission("emoji", "deciding", None, splits, Cut())
+    dataset = store_dataset(submission, settings, sqlite, ArtifactStore(settings.artifacts_dir), project="default")
+    listener, _ = run_to_the_end(make_order(settings, dataset, "roberta-base"))
+    assert read_report(settings, listener).test.rows == 2
+
+
 def test_what_learns_nothing_is_published_with_a_warning(settings: Settings, sqlite: Database) -> None:
     texts, labels = choosing(200)
     random.Random(0).shuffle(labels)

@@ -1,5 +1,6 @@
 """What a user could have instead for next to nothing, on the very same rows."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,10 +34,10 @@ def majority(truth_train: Binary, rows: int, task: Task) -> Binary:
 
 def tfidf(train: Sequence[str], truth_train: Binary, texts: Sequence[str], task: Task) -> Floats:
     """Probabilities for `texts` by words and characters weighted by TF-IDF and logistic regression."""
-    vectors = make_union(
-        TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b"),
-        TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5)),
-    )
+    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
+    characters = TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5))
+    has_words = any(re.search(r"\w", text) for text in train)  # emoji have none, and scikit-learn fails without any
+    vectors = make_union(words, characters) if has_words else characters
     known, asked = vectors.fit_transform(train), vectors.transform(texts)
     if task == "deciding":
         return np.column_stack([_regression(known, own, asked, classes=2)[:, 1] for own in truth_train.T])
@@ -63,8 +64,10 @@ def frozen_embeddings(
 
 
 def out_of_fold(features: NDArray[np.floating], truth: Binary, task: Task, seed: int = 0) -> Floats:
-    """`frozen_embeddings` of each row by a probe that never saw it."""
-    probabilities = np.zeros(truth.shape)
+    """`frozen_embeddings` of each row by a probe that never saw it; one half of a row that is alone."""
+    probabilities = np.full(truth.shape, 0.5)
+    if len(truth) == 1:
+        return probabilities
     for rest, held_out in KFold(min(FOLDS, len(truth)), shuffle=True, random_state=seed).split(features):
         probabilities[held_out] = frozen_embeddings(features[rest], truth[rest], features[held_out], task)
     return probabilities

@@ -56,6 +56,12 @@ def test_tfidf_of_a_single_label_says_how_likely_it_is(share: float) -> None:
     assert np.array_equal(decide(found, "deciding"), truth)
 
 
+def test_tfidf_of_texts_without_a_word_goes_by_their_characters() -> None:
+    texts = ["🍏🍎 🍐", "🐕 🐈!", "🍏 🍐🍐", "🐈🐕 ..."] * 5
+    truth = np.array([[1, 0], [0, 1]] * 10)
+    assert np.array_equal(decide(tfidf(texts, truth, texts, "choosing"), "choosing"), truth)
+
+
 def test_a_better_model_beats_a_baseline_and_an_equal_one_does_not() -> None:
     generator = np.random.default_rng(0)
     _, truth = clusters(300)
@@ -93,6 +99,13 @@ def test_planted_wrong_labels_are_the_first_suspects() -> None:
         assert suspect.probability < 0.3
     clean = find_suspects(examples_of(truth), truth, out_of_fold(features, truth, "choosing"), LABELS, "choosing")
     assert len(clean) < 5
+
+
+@pytest.mark.parametrize("task", ["choosing", "deciding"])
+def test_a_training_row_that_is_alone_is_no_suspect(task: Task) -> None:
+    features, truth = clusters(1)
+    doubted = out_of_fold(features, truth, task)
+    assert find_suspects(examples_of(truth), truth, doubted, LABELS, task) == []
 
 
 def test_for_deciding_the_one_label_in_doubt_is_turned_over() -> None:
