@@ -1,6 +1,5 @@
 """One training job from first line to last, in reading order. Runs as a process of its own: `python -m worker.run`."""
 
-import hashlib
 import os
 import sys
 import time
@@ -32,6 +31,7 @@ from worker.memory import give_memory_back, go_first_when_memory_runs_out, is_ou
 from worker.publish import measure_and_publish
 from worker.pulse import start_pulse
 from worker.repeats import KeptRepeats, measure_repeat, other_seeds
+from worker.reproduction import fingerprint
 from worker.start import Start
 from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches, TrainingRow
@@ -80,11 +80,11 @@ def _measure_repeats(
     found = []
     for number, repeated in enumerate(other_seeds(order)):
         seed = repeated.hyperparameters.seed
-        if (repeat := kept.get(seed)) is None:
+        if (repeat := kept.get(repeated)) is None:
             turn = Turn(number, kept.folder(seed))
             finished = _find_best(repeated, start, device, artifacts, channel, turn)
             repeat = measure_repeat(finished, repeated, device)
-            kept.add(repeat)
+            kept.add(repeated, repeat)
         channel.send("note", message=f"seed {seed}: macro-F1 {repeat.macro_f1:.3f} on the test split")
         found.append(repeat)
     return found
@@ -116,7 +116,7 @@ def _find_best(
     network, texts = start.again()
     encoder, truth = texts.encoder, texts.truth
     checkpoints = Checkpoints(
-        artifacts, turn.folder, order.attempt, _fingerprint(order), order.settings.checkpoint_seconds
+        artifacts, turn.folder, order.attempt, fingerprint(order), order.settings.checkpoint_seconds
     )
     with artifacts.scratch() as states, artifacts.scratch() as scratch:
         share, limit = order.hyperparameters.frozen_share, order.settings.max_batch_tokens
@@ -260,12 +260,6 @@ def _train(
         checkpoints.end_epoch(trainer, progress)
 
     trainer.fit(progress, validate_now, on_step, on_epoch)
-
-
-def _fingerprint(order: Order) -> str:
-    """The same for two attempts of one run, and for no other run."""
-    asked = order.model_dump_json(include={"dataset_sha256", "labels", "base_model", "hyperparameters"})
-    return hashlib.sha256(asked.encode()).hexdigest()
 
 
 def main() -> int:
