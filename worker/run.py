@@ -13,7 +13,7 @@ import torch
 from service.errors import ClassiglotError, DeviceLost, TrainingFailed
 from service.inference.architectures import quieten
 from service.inference.classifier import Classifier, embed
-from service.inference.device import describe_device, pick_device, telling_of_loss, use_threads
+from service.inference.device import describe_device, is_out_of_memory, pick_device, telling_of_loss, use_threads
 from service.inference.encoding import TextEncoder
 from service.inference.network import TextClassifier
 from service.inference.predictions import Encoding
@@ -27,7 +27,7 @@ from worker.clock import Clock
 from worker.evaluation.metrics import Binary
 from worker.evaluation.validation import validate
 from worker.finished import Finished
-from worker.memory import give_memory_back, go_first_when_memory_runs_out, is_out_of_memory
+from worker.memory import give_memory_back, go_first_when_memory_runs_out
 from worker.publish import measure_and_publish
 from worker.pulse import start_pulse
 from worker.repeats import KeptRepeats, measure_repeat, other_seeds

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from service.inference.device import autocast
+from service.inference.device import autocast, is_out_of_memory
 from service.inference.encoding import TextEncoder
 from service.inference.network import TextClassifier
 from service.inference.planning import plan_batches
@@ -50,14 +50,15 @@ class Gradients:
     def of(self, batch: Sequence[TrainingRow]) -> float:
         """Leaves the gradient in the parameters; returns the mean loss.
 
-        Raises: torch.OutOfMemoryError when a single text is too much.
+        Raises: what torch says when memory runs out, where a single text is too much.
         """
         draws = random_state()
         try:
             return self._in_parts(batch)
-        except torch.OutOfMemoryError:
-            if self.max_tokens < max(len(row.encoding.ids) for row in batch):
-                raise  # each text already goes alone
+        except RuntimeError as error:
+            alone = self.max_tokens < max(len(row.encoding.ids) for row in batch)
+            if alone or not is_out_of_memory(error):
+                raise
         # outside the except block: its traceback would keep the tensors that are to be freed
         self._halve()
         with same_dropout(draws):

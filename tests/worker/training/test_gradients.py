@@ -18,6 +18,7 @@ from worker.training.model import Network, load_network
 from worker.training.sam import gradient_norm
 
 CPU = torch.device("cpu")
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory (from a test)")
 TRUTH: dict[Task, np.ndarray] = {
     "choosing": np.eye(3, dtype=np.int64)[[0, 1, 0, 2, 0, 0, 1, 0, 0]],
     "deciding": np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0]] * 3, dtype=np.int64),
@@ -81,14 +82,22 @@ def test_parts_add_up_to_the_whole(network: Network, monkeypatch: pytest.MonkeyP
     assert gradient_norm(differences) < 1e-4 * gradient_norm(whole)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OUT_OF_MEMORY,
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
 def test_where_memory_runs_out_the_parts_are_halved_until_they_fit(
-    network: Network, monkeypatch: pytest.MonkeyPatch
+    network: Network, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
 ) -> None:
     """A device whose memory takes 40 tokens, in place of a GPU's."""
     rows, told = make_rows(network, "choosing"), list[str]()
     gradients = make_gradients(network, told=told)
     expected, _ = compute(gradients, rows)
-    seen = limit_memory(network, monkeypatch, 40)
+    seen = limit_memory(network, monkeypatch, 40, error)
     gradients.max_tokens = 256
     loss, _ = compute(gradients, rows)
     assert loss == pytest.approx(expected, rel=0.01)
@@ -106,7 +115,9 @@ def test_a_text_that_never_fits_is_said_to(network: Network, monkeypatch: pytest
         gradients.of(make_rows(network, "choosing"))
 
 
-def limit_memory(network: Network, monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[int]:
+def limit_memory(
+    network: Network, monkeypatch: pytest.MonkeyPatch, tokens: int, error: RuntimeError = OUT_OF_MEMORY
+) -> list[int]:
     """More than so many tokens at once raise what CUDA raises; returns the sizes of the passes tried."""
     seen: list[int] = []
     features = network.model.features
@@ -114,7 +125,7 @@ def limit_memory(network: Network, monkeypatch: pytest.MonkeyPatch, tokens: int)
     def limited(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         seen.append(input_ids.numel())
         if input_ids.numel() > tokens:
-            raise torch.OutOfMemoryError("CUDA out of memory (from a test)")
+            raise error
         return features(input_ids, attention_mask)
 
     monkeypatch.setattr(network.model, "features", limited)
