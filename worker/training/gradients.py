@@ -46,6 +46,7 @@ class Gradients:
         self.max_tokens = MOST_TOKENS.get(device.type, MOST_TOKENS["cpu"])
         self.most_padding = MOST_PADDING.get(device.type, MOST_PADDING["cuda"])
         self._tell = tell
+        self._tried = 0  # tokens of the largest part of the batch that was begun
 
     def of(self, batch: Sequence[TrainingRow]) -> float:
         """Leaves the gradient in the parameters; returns the mean loss.
@@ -71,7 +72,9 @@ class Gradients:
         whole = self.loss.size(targets)
         total = 0.0
         lengths = [len(row.encoding.ids) for row in batch]
+        self._tried = 0
         for part in plan_batches(lengths, self.max_tokens, self.most_padding):
+            self._tried = max(self._tried, len(part) * max(lengths[index] for index in part))
             total += self._backward([batch[index] for index in part], targets[part], whole)
         return total
 
@@ -89,5 +92,5 @@ class Gradients:
             parameter.grad = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        self.max_tokens //= 2
+        self.max_tokens = min(self.max_tokens, self._tried) // 2  # half of the limit may be more than there was
         self._tell(f"memory ran out; going on with {self.max_tokens} tokens at once")

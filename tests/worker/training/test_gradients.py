@@ -1,6 +1,7 @@
 """Gradients in parts are those of the whole."""
 
 from contextlib import nullcontext
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -101,11 +102,25 @@ def test_where_memory_runs_out_the_parts_are_halved_until_they_fit(
     gradients.max_tokens = 256
     loss, _ = compute(gradients, rows)
     assert loss == pytest.approx(expected, rel=0.01)
-    assert gradients.max_tokens == 32
-    assert [line.split()[-4] for line in told] == ["128", "64", "32"]
+    assert 20 <= gradients.max_tokens <= 40
+    said = [int(line.split()[-4]) for line in told]
+    assert said[-1] == gradients.max_tokens
+    assert all(later <= before // 2 for before, later in pairwise([max(seen), *said]))
     tried = len(seen)
     compute(gradients, rows)  # what was learnt is kept
     assert all(tokens <= 40 for tokens in seen[tried:])
+
+
+def test_what_is_halved_is_what_was_tried_and_not_a_limit_far_above_it(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, told = make_rows(network, "choosing"), list[str]()
+    gradients = make_gradients(network, told=told)
+    gradients.max_tokens = gradients.most_padding = 65_536
+    seen = limit_memory(network, monkeypatch, len(rows) * max(len(row.encoding.ids) for row in rows) - 1)
+    compute(gradients, rows)
+    assert len(told) == 1
+    assert gradients.max_tokens == seen[0] // 2
 
 
 def test_a_text_that_never_fits_is_said_to(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
