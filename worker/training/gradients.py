@@ -16,7 +16,7 @@ from service.inference.planning import plan_batches
 from service.store.records import Task
 from worker.training.batches import TrainingRow
 from worker.training.loss import ClassificationLoss, make_targets
-from worker.training.randomness import random_state, same_dropout
+from worker.training.randomness import random_state, restore_random_state
 
 # Tokens, padding counted, in one forward and backward pass to begin with. For a model of xlm-roberta-base's shape their
 # activations take about as much as its weights, gradients and moments on a processor, where smaller parts cost no time.
@@ -62,8 +62,8 @@ class Gradients:
                 raise
         # outside the except block: its traceback would keep the tensors that are to be freed
         self._halve()
-        with same_dropout(draws):
-            return self.of(batch)
+        restore_random_state(draws)  # the same dropout
+        return self.of(batch)
 
     def _in_parts(self, batch: Sequence[TrainingRow]) -> float:
         for parameter in self.parameters:
