@@ -13,16 +13,26 @@ from worker.evaluation.metrics import Binary, macro_f1, present_labels
 
 MOST_VALUES = 30  # a column with more is a number or a name, not a group
 LEAST_ROWS = 5
+MOST_COLUMNS = 100
 LANGUAGE_COLUMNS = ("language", "lang")
 Rows = NDArray[np.int64]
 
 
 def slice_columns(rows: Sequence[Example]) -> list[str]:
-    """Extra columns that put the rows into two to thirty groups, language first."""
-    names = sorted({name for row in rows for name in row.extra})
-    groups = {name: {str(row.extra.get(name)) for row in rows} for name in names}
-    useful = [name for name in names if 2 <= len(groups[name]) <= MOST_VALUES]
-    return sorted(useful, key=lambda name: name.casefold() not in LANGUAGE_COLUMNS)
+    """Extra columns that put the rows into two to thirty groups (those without it are one): language first, then those
+    that most rows have."""
+    values: dict[str, set[str]] = {}
+    having: Counter[str] = Counter()
+    for row in rows:  # only what it brings itself: rows of JSONL may each have columns of their own
+        for name, value in row.extra.items():
+            own = values.setdefault(name, set())
+            if value is not None and len(own) <= MOST_VALUES:
+                own.add(str(value))
+                having[name] += 1
+    groups = {name: len(own) + (having[name] < len(rows)) for name, own in values.items()}
+    useful = [name for name, count in groups.items() if 2 <= count <= MOST_VALUES and having[name] >= LEAST_ROWS]
+    useful.sort(key=lambda name: (name.casefold() not in LANGUAGE_COLUMNS, -having[name], name))
+    return useful[:MOST_COLUMNS]
 
 
 def groups_of(rows: Sequence[Example], column: str) -> dict[str, Rows]:

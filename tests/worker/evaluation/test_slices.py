@@ -1,3 +1,4 @@
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,20 @@ def rows_with(**columns: Sequence[object]) -> list[Example]:
 def test_columns_that_make_groups_are_used_language_first_and_others_are_not() -> None:
     rows = rows_with(age=["old", "young"] * 50, language=["de", "en"] * 50, number=list(range(100)), always=["x"] * 100)
     assert slice_columns(rows) == ["language", "age"]
+
+
+def test_rows_may_each_bring_columns_of_their_own() -> None:
+    """As JSONL allows. None of them is a group; a hundred walks over all the rows for each would take minutes."""
+    rows = [Example("x", ("a",), {f"{n} {m}": "y" for m in range(50)} | {"kind": "pq"[n % 2]}) for n in range(3000)]
+    began = time.monotonic()
+    assert slice_columns(rows) == ["kind"]
+    assert time.monotonic() - began < 5
+
+
+def test_columns_that_most_rows_have_come_first_and_the_rest_is_left_out() -> None:
+    rows = [Example("x", ("a",), {f"{m:03}": n % 2 for m in range(200) if n >= m}) for n in range(300)]
+    assert slice_columns(rows) == [f"{m:03}" for m in range(100)]
+    assert slice_columns(rows_with(rare=["x"] * (LEAST_ROWS - 1) + [None] * 20)) == []
 
 
 def test_rows_without_a_value_are_in_no_group() -> None:

@@ -12,6 +12,7 @@ from parts.tiny_models import build_tiny_checkpoint
 from parts.toy_text import sentences
 from service.models.base_models import describe_checkpoint
 from service.store.records import Task
+from worker.training import batches
 from worker.training.batches import TrainingRow
 from worker.training.gradients import Gradients
 from worker.training.loss import ClassificationLoss, make_loss, make_targets
@@ -44,9 +45,7 @@ def make_gradients(network: Network, task: Task = "choosing", told: list[str] | 
 
 def make_rows(network: Network, task: Task) -> list[TrainingRow]:
     encodings = network.encoder(64).encode(sentences("english")[: len(TRUTH[task])])
-    truth = TRUTH[task]
-    targets = truth.argmax(axis=1).tolist() if task == "choosing" else truth.astype(float).tolist()
-    return [TrainingRow(encoding, target) for encoding, target in zip(encodings, targets, strict=True)]
+    return batches.make_rows(encodings, TRUTH[task], task)
 
 
 def compute(gradients: Gradients, rows: list[TrainingRow]) -> tuple[float, list[Tensor]]:
@@ -59,7 +58,7 @@ def test_the_sum_over_its_size_is_torchs_own_mean(task: Task) -> None:
     logits = torch.randn(9, 3)
     weighted = make_loss(TRUTH[task], task, "balanced")
     truth = TRUTH[task]
-    targets = make_targets(truth.argmax(1).tolist() if task == "choosing" else truth.astype(float).tolist(), task, CPU)
+    targets = make_targets(truth.argmax(1).tolist() if task == "choosing" else [*truth], task, CPU)
     for loss in (weighted, ClassificationLoss(task, None)):
         theirs = (
             torch.nn.CrossEntropyLoss(weight=loss.weight)
