@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.jobs.report import Interval
-from worker.evaluation.metrics import Binary, Floats, f1, macro_f1, right_rows
+from service.store.records import Task
+from worker.evaluation.metrics import Binary, Floats, f1, macro_f1, micro_f1, right_rows, row_f1
 
 Z = 1.959964  # the normal distribution's 97.5 % quantile
 DRAWS = 1_000
@@ -76,12 +78,6 @@ def macro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
     return np.asarray(np.nansum(scores, axis=1) / np.maximum(1, known.sum(axis=1)))
 
 
-def macro_f1_interval(truth: Binary, predicted: Binary) -> Interval:
-    bootstrap = Bootstrap(len(truth))
-    draws = bootstrap.over(lambda weights: macro_f1_draws(weights, truth, predicted))
-    return bootstrap.interval(macro_f1(truth, predicted), draws)
-
-
 def accuracy_interval(truth: Binary, predicted: Binary) -> Interval:
     """Of the share of rows with all labels right."""
     return wilson(int(right_rows(truth, predicted).sum()), len(truth))
@@ -89,3 +85,25 @@ def accuracy_interval(truth: Binary, predicted: Binary) -> Interval:
 
 def micro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
     return f1(weights @ (truth * predicted).sum(axis=1), weights @ (truth.sum(axis=1) + predicted.sum(axis=1)))
+
+
+def label_intervals(
+    truth: Binary, predicted: Binary, task: Task, counted: NDArray[np.bool_] | None = None
+) -> dict[str, Interval]:
+    """`accuracy`, `macro_f1` and `micro_f1`, for deciding also `samples_f1` and `hamming_loss`. Macro-F1 is over the
+    labels that are `counted`, shape (labels,)."""
+    columns = slice(None) if counted is None else counted
+    own = truth[:, columns], predicted[:, columns]
+    of_rows = {"samples_f1": row_f1(truth, predicted), "hamming_loss": (truth != predicted).mean(axis=1)}
+    means = of_rows if task == "deciding" else {}
+    values = {"macro_f1": macro_f1(*own), "micro_f1": micro_f1(truth, predicted)}
+    values |= {name: float(rows.mean()) for name, rows in means.items()}
+
+    def figures(weights: Floats) -> Floats:
+        shared = [macro_f1_draws(weights, *own), micro_f1_draws(weights, truth, predicted)]
+        return np.column_stack([*shared, *(weights @ rows / len(truth) for rows in means.values())])
+
+    bootstrap = Bootstrap(len(truth))
+    draws = bootstrap.over(figures)
+    intervals = {name: bootstrap.interval(value, draws[:, n]) for n, (name, value) in enumerate(values.items())}
+    return {"accuracy": accuracy_interval(truth, predicted)} | intervals

@@ -8,16 +8,9 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from service.datasets.dataset import Example
 from service.inference.predictions import Encoding, Prediction
-from service.jobs.report import ConfusionMatrix, Interval, LabelCounts, LabelResult, Misclassified, TestResult
+from service.jobs.report import ConfusionMatrix, LabelCounts, LabelResult, Misclassified, TestResult
 from service.store.records import Task
-from worker.evaluation.intervals import (
-    Bootstrap,
-    accuracy_interval,
-    label_f1_draws,
-    macro_f1_interval,
-    micro_f1_draws,
-    wilson,
-)
+from worker.evaluation.intervals import Bootstrap, label_f1_draws, label_intervals, wilson
 from worker.evaluation.metrics import (
     Binary,
     Floats,
@@ -51,16 +44,17 @@ def measure(
     predicted = to_matrix([prediction.labels for prediction in predictions], labels)
     wrong = np.flatnonzero(~right_rows(truth, predicted)).tolist()
     deciding = task == "deciding"
+    losses = row_losses(scores, truth, task)
     result = TestResult(
         rows=len(examples),
-        loss=float(row_losses(scores, truth, task).mean()),
+        loss=float(losses.mean()),
         accuracy=float(right_rows(truth, predicted).mean()),
         macro_f1=macro_f1(truth, predicted),
         micro_f1=micro_f1(truth, predicted),
         samples_f1=float(row_f1(truth, predicted).mean()) if deciding else None,
         hamming_loss=float((truth != predicted).mean()) if deciding else None,
         truncated_rows=sum(row.truncated for row in rows),
-        intervals=_intervals(truth, predicted, scores, task),
+        intervals=label_intervals(truth, predicted, task) | {"loss": Bootstrap(len(losses)).mean(losses)},
         per_label=_per_label(truth, predicted, labels),
         classification_report=_sklearn_report(truth, predicted, labels, task, as_text=False),
         confusion_matrix=None if deciding else _confusion(truth, predicted, labels),
@@ -69,22 +63,6 @@ def measure(
         misclassified=_surest(wrong, examples, predictions),
     )
     return result, _sklearn_report(truth, predicted, labels, task, as_text=True)
-
-
-def _intervals(truth: Binary, predicted: Binary, scores: Floats, task: Task) -> dict[str, Interval]:
-    bootstrap = Bootstrap(len(truth))
-    found = {
-        "accuracy": accuracy_interval(truth, predicted),
-        "macro_f1": macro_f1_interval(truth, predicted),
-        "micro_f1": bootstrap.interval(
-            micro_f1(truth, predicted), bootstrap.over(lambda weights: micro_f1_draws(weights, truth, predicted))
-        ),
-        "loss": bootstrap.mean(row_losses(scores, truth, task)),
-    }
-    if task == "deciding":
-        found["hamming_loss"] = bootstrap.mean((truth != predicted).mean(axis=1))
-        found["samples_f1"] = bootstrap.mean(row_f1(truth, predicted))
-    return found
 
 
 def _per_label(truth: Binary, predicted: Binary, labels: Sequence[str]) -> dict[str, LabelResult]:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from service.datasets.dataset import Example
 from service.jobs.report import Slice
-from worker.evaluation.intervals import accuracy_interval, macro_f1_interval
+from service.store.records import Task
+from worker.evaluation.intervals import label_intervals
 from worker.evaluation.metrics import Binary, macro_f1, present_labels
 
 MOST_VALUES = 30  # a column with more is a number or a name, not a group
@@ -45,10 +46,10 @@ def groups_of(rows: Sequence[Example], column: str) -> dict[str, Rows]:
     }
 
 
-def make_slices(rows: Sequence[Example], truth: Binary, predicted: Binary) -> list[Slice]:
+def make_slices(rows: Sequence[Example], truth: Binary, predicted: Binary, task: Task) -> list[Slice]:
     """Every group of at least five rows. Macro-F1 is over the labels that occur in it."""
     return [
-        _slice(column, value, truth[own], predicted[own])
+        _slice(column, value, truth[own], predicted[own], task)
         for column in slice_columns(rows)
         for value, own in groups_of(rows, column).items()
         if len(own) >= LEAST_ROWS
@@ -61,12 +62,6 @@ def present_macro_f1(truth: Binary, predicted: Binary) -> float:
     return macro_f1(truth[:, present], predicted[:, present])
 
 
-def _slice(column: str, value: str, truth: Binary, predicted: Binary) -> Slice:
-    present = present_labels(truth)
-    return Slice(
-        column=column,
-        value=value[:200],
-        rows=len(truth),
-        accuracy=accuracy_interval(truth, predicted),
-        macro_f1=macro_f1_interval(truth[:, present], predicted[:, present]),
-    )
+def _slice(column: str, value: str, truth: Binary, predicted: Binary, task: Task) -> Slice:
+    figures = label_intervals(truth, predicted, task, present_labels(truth))
+    return Slice(column=column, value=value[:200], rows=len(truth), **figures)
