@@ -38,8 +38,11 @@ def _best(probabilities: Floats, truth: Binary, otherwise: float) -> float:
 
 
 def _middle(scores: Floats) -> float:
-    """The middle of the thresholds that do best: an edge would be a matter of one row."""
-    return float(np.median(GRID[scores >= scores.max() - 1e-12]))
+    """The middle of the longest run of thresholds that do best: an edge would be a matter of one row, and between two
+    runs there are worse ones."""
+    best = np.flatnonzero(scores >= scores.max() - 1e-12)
+    runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+    return float(np.median(GRID[max(runs, key=len)]))
 
 
 def _logit(p: Floats) -> Floats:
