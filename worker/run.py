@@ -141,6 +141,8 @@ def _find_best(
         trainer.optimizer.forget()
         give_memory_back()
         best = checkpoints.load_best(trainer, progress)
+        if order.hyperparameters.head_rows == "train":  # else `calibrate` fits one to validation texts too
+            trainer.candidate.put_head()
 
     channel.send("phase", phase="evaluating")
     return Finished(network, part, start.base, texts, Validation(best=best, history=progress.history))

@@ -37,6 +37,7 @@ from service.store.database import Database
 from worker.channel import Order
 from worker.evaluation.metrics import row_losses, to_matrix
 from worker.run import Stopped, run
+from worker.training.probe import FINE_TUNED, FROZEN, fit_probe
 
 CPU = torch.device("cpu")
 LANGUAGES = {"english": "english", "german": "german", "french": "french", "spanish": "other"}
@@ -228,6 +229,17 @@ def test_two_runs_with_one_seed_are_equal_bit_for_bit(settings: Settings, sqlite
     _, third = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_3", optimizer=optimizer, seed=1))
     with pytest.raises(AssertionError):
         assert_equal_bit_for_bit(one, third)
+
+
+@pytest.mark.parametrize(("head_rows", "last"), [("train", 1), ("train_and_val", 0)])
+def test_a_head_that_validation_texts_teach_too_is_not_fitted_to_training_texts_first(
+    settings: Settings, sqlite: Database, monkeypatch: pytest.MonkeyPatch, head_rows: str, last: int
+) -> None:
+    fitted: list[float] = []
+    monkeypatch.setattr("worker.run.fit_probe", lambda *of: fitted.append(of[-1]) or fit_probe(*of))  # type: ignore[func-returns-value]
+    dataset = store_toy_dataset(settings, sqlite)
+    run_to_the_end(make_order(settings, dataset, "roberta-base", head_rows=head_rows))
+    assert fitted == [FROZEN] + [FINE_TUNED] * (3 + last)  # before the first step, after each epoch, and to be served
 
 
 def test_sam_with_rho_zero_is_adamw(settings: Settings, sqlite: Database) -> None:
