@@ -8,7 +8,7 @@ import torch
 
 from service.errors import DeviceLost, DeviceMissing
 
-OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+FULL_IN_WORDS = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 
 
 def pick_device(asked: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
@@ -60,7 +60,7 @@ def is_out_of_memory(error: Exception) -> bool:
     """Torch has a type of its own for what its allocator is refused on a GPU, and only words for the processor's memory
     and for what CUDA and its libraries allocate themselves."""
     typed = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return typed or any(words in str(error) for words in OUT_OF_MEMORY)
+    return typed or any(words in str(error) for words in FULL_IN_WORDS)
 
 
 def use_threads(threads: int | None) -> None:

@@ -68,9 +68,9 @@ def calibration_error(probabilities: Floats, truth: Binary, task: Task) -> Calib
 
 def _excess(said: Floats, came_true: Floats, rows: int) -> Floats:
     """By how much each row's claims are too high in each bin, shape (rows, bins)."""
-    excess = np.zeros((rows, BINS))
-    np.add.at(excess, (np.arange(len(said)) * rows // len(said), _bin_of(said)), said - came_true)
-    return excess
+    row = np.arange(len(said)) // (len(said) // rows)
+    cells = np.bincount(row * BINS + _bin_of(said), weights=said - came_true, minlength=rows * BINS)
+    return np.asarray(cells.reshape(rows, BINS))
 
 
 def reliability_bins(said: Floats, came_true: Floats) -> list[ReliabilityBin]:

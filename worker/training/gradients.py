@@ -92,5 +92,6 @@ class Gradients:
             parameter.grad = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        self.max_tokens = min(self.max_tokens, self._tried) // 2  # half of the limit may be more than there was
+        # half of the limit may be more than there was; nothing was begun where the targets were too much
+        self.max_tokens = min(self.max_tokens, self._tried or self.max_tokens) // 2
         self._tell(f"memory ran out; going on with {self.max_tokens} tokens at once")

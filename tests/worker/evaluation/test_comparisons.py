@@ -139,6 +139,17 @@ def test_trained_in_one_language_and_tested_in_each() -> None:
     assert model == [1.0, 1.0]
 
 
+def test_a_language_with_a_single_label_has_the_f1_of_that_label() -> None:
+    features, truth = clusters(80)
+    truth[40:] = [1, 0, 0]
+    predicted = truth.copy()
+    predicted[40:44] = [0, 1, 0]
+    rows = examples_of(truth, language=["de"] * 40 + ["en"] * 40)
+    found = make_transfer((rows, features, truth), (rows, features, truth), predicted, "choosing")
+    assert found is not None
+    assert found.macro_f1[-1] == pytest.approx([1.0, 72 / 76])
+
+
 @pytest.mark.parametrize("task", ["choosing", "deciding"])
 def test_everything_together(task: Task) -> None:
     splits = {}

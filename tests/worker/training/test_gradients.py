@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,6 +121,20 @@ def test_what_is_halved_is_what_was_tried_and_not_a_limit_far_above_it(
     compute(gradients, rows)
     assert len(told) == 1
     assert gradients.max_tokens == seen[0] // 2
+
+
+def test_where_the_targets_are_too_much_the_limit_is_halved(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, gradients = make_rows(network, "choosing"), make_gradients(network)
+    before, answers = gradients.max_tokens, iter([OUT_OF_MEMORY])
+
+    def full_at_first(*of: Any) -> Tensor:
+        if error := next(answers, None):
+            raise error
+        return make_targets(*of)
+
+    monkeypatch.setattr("worker.training.gradients.make_targets", full_at_first)
+    gradients.of(rows)
+    assert gradients.max_tokens == before // 2
 
 
 def test_a_text_that_never_fits_is_said_to(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
