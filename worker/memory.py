@@ -7,11 +7,6 @@ from pathlib import Path
 import torch
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Torch has a type of its own for the GPU's memory, and only words for the processor's."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
-
-
 def go_first_when_memory_runs_out() -> None:
     """A run is tried again; the worker beside it, or the service, would take more with them."""
     with contextlib.suppress(OSError):  # not Linux

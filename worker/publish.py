@@ -134,9 +134,11 @@ def _make_report(
         repeats=spread,
         calibration=calibration,
         thresholds=dict(zip(card.labels, card.thresholds, strict=True)) if order.task == "deciding" else None,
-        slices=make_slices(test, truth["test"], found.predicted),
+        slices=make_slices(test, truth["test"], found.predicted, order.task),
         transfer=beside.transfer,
-        without_leaks=measure_without_leaks(leaked_rows(finished.texts.dataset), truth["test"], found.predicted),
+        without_leaks=measure_without_leaks(
+            leaked_rows(finished.texts.dataset), truth["test"], found.predicted, order.task
+        ),
         suspects=beside.suspects,
         selection=Selection(
             chosen_by=CHOSEN_BY[order.hyperparameters.head_rows], test_scored_before=order.test_scored_before

@@ -14,6 +14,7 @@ from worker.channel import Order
 from worker.evaluation.answers import answer
 from worker.evaluation.metrics import macro_f1, right_rows
 from worker.finished import Finished
+from worker.reproduction import fingerprint
 from worker.training.checkpoint import REPEATS
 from worker.training.model import load_model
 
@@ -39,17 +40,21 @@ class KeptRepeats:
         """Where that run keeps its checkpoints."""
         return f"{self._folder}/{seed}"
 
-    def get(self, seed: int) -> Repeat | None:
-        name = f"{self.folder(seed)}-measured"
+    def get(self, order: Order) -> Repeat | None:
+        name = self._measured(order)
         if not self._artifacts.path("checkpoints", name).exists():
             return None
         folder = self._artifacts.open("checkpoints", name)
         return Repeat.model_validate_json((folder / RESULT).read_text(encoding="utf-8"))
 
-    def add(self, repeat: Repeat) -> None:
-        with self._artifacts.writing("checkpoints", f"{self.folder(repeat.seed)}-measured") as folder:
+    def add(self, order: Order, repeat: Repeat) -> None:
+        with self._artifacts.writing("checkpoints", self._measured(order)) as folder:
             (folder / RESULT).write_text(repeat.model_dump_json(), encoding="utf-8")
         self._artifacts.remove("checkpoints", self.folder(repeat.seed))  # they have served
+
+    def _measured(self, order: Order) -> str:
+        """Where its result is. With half the batch, as after memory ran out, the same seed is another run."""
+        return f"{self.folder(order.hyperparameters.seed)}-measured-{fingerprint(order)}"
 
 
 def measure_repeat(finished: Finished, order: Order, device: torch.device) -> Repeat:

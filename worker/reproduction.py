@@ -1,5 +1,6 @@
 """Everything needed to run a job again."""
 
+import hashlib
 import platform
 from importlib.metadata import version
 
@@ -18,3 +19,9 @@ def reproduction(order: Order, device: str) -> Reproduction:
         device=device,
         versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
     )
+
+
+def fingerprint(order: Order) -> str:
+    """The same for two attempts of one run, and for no other run."""
+    asked = order.model_dump_json(include={"dataset_sha256", "labels", "base_model", "hyperparameters"})
+    return hashlib.sha256(asked.encode()).hexdigest()

@@ -1,6 +1,5 @@
 """One training job from first line to last, in reading order. Runs as a process of its own: `python -m worker.run`."""
 
-import hashlib
 import os
 import sys
 import time
@@ -14,7 +13,7 @@ import torch
 from service.errors import ClassiglotError, DeviceLost, TrainingFailed
 from service.inference.architectures import quieten
 from service.inference.classifier import Classifier, embed
-from service.inference.device import describe_device, pick_device, telling_of_loss, use_threads
+from service.inference.device import describe_device, is_out_of_memory, pick_device, telling_of_loss, use_threads
 from service.inference.encoding import TextEncoder
 from service.inference.network import TextClassifier
 from service.inference.predictions import Encoding
@@ -28,13 +27,14 @@ from worker.clock import Clock
 from worker.evaluation.metrics import Binary
 from worker.evaluation.validation import validate
 from worker.finished import Finished
-from worker.memory import give_memory_back, go_first_when_memory_runs_out, is_out_of_memory
+from worker.memory import give_memory_back, go_first_when_memory_runs_out
 from worker.publish import measure_and_publish
 from worker.pulse import start_pulse
 from worker.repeats import KeptRepeats, measure_repeat, other_seeds
+from worker.reproduction import fingerprint
 from worker.start import Start
 from worker.training.averaging import WeightAverage
-from worker.training.batches import Batches, TrainingRow
+from worker.training.batches import Batches, make_rows
 from worker.training.candidate import Candidate
 from worker.training.checkpoint import Checkpoints
 from worker.training.dropout import draw_fast
@@ -80,11 +80,11 @@ def _measure_repeats(
     found = []
     for number, repeated in enumerate(other_seeds(order)):
         seed = repeated.hyperparameters.seed
-        if (repeat := kept.get(seed)) is None:
+        if (repeat := kept.get(repeated)) is None:
             turn = Turn(number, kept.folder(seed))
             finished = _find_best(repeated, start, device, artifacts, channel, turn)
             repeat = measure_repeat(finished, repeated, device)
-            kept.add(repeat)
+            kept.add(repeated, repeat)
         channel.send("note", message=f"seed {seed}: macro-F1 {repeat.macro_f1:.3f} on the test split")
         found.append(repeat)
     return found
@@ -116,7 +116,7 @@ def _find_best(
     network, texts = start.again()
     encoder, truth = texts.encoder, texts.truth
     checkpoints = Checkpoints(
-        artifacts, turn.folder, order.attempt, _fingerprint(order), order.settings.checkpoint_seconds
+        artifacts, turn.folder, order.attempt, fingerprint(order), order.settings.checkpoint_seconds
     )
     with artifacts.scratch() as states, artifacts.scratch() as scratch:
         share, limit = order.hyperparameters.frozen_share, order.settings.max_batch_tokens
@@ -141,6 +141,8 @@ def _find_best(
         trainer.optimizer.forget()
         give_memory_back()
         best = checkpoints.load_best(trainer, progress)
+        if order.hyperparameters.head_rows == "train":  # else `calibrate` fits one to validation texts too
+            trainer.candidate.put_head()
 
     channel.send("phase", phase="evaluating")
     return Finished(network, part, start.base, texts, Validation(best=best, history=progress.history))
@@ -170,11 +172,8 @@ def _make_trainer(
     scratch: IO[bytes],
     channel: Supervision,
 ) -> Trainer:
-    targets: list[int | list[float]]
-    targets = (truth.argmax(axis=1) if order.task == "choosing" else truth.astype(float)).tolist()
     hyperparameters = order.hyperparameters
-    training_rows = [TrainingRow(row, target) for row, target in zip(rows, targets, strict=True)]
-    batches = Batches(training_rows, hyperparameters.batch_size, hyperparameters.seed)
+    batches = Batches(make_rows(rows, truth, order.task), hyperparameters.batch_size, hyperparameters.seed)
     network.model.to(device)
     if device.type == "cpu":  # the fused kernel's backward pass is slower there (a step of 0.29 s against 0.34)
         network.model.encoder.set_attn_implementation("eager")
@@ -260,12 +259,6 @@ def _train(
         checkpoints.end_epoch(trainer, progress)
 
     trainer.fit(progress, validate_now, on_step, on_epoch)
-
-
-def _fingerprint(order: Order) -> str:
-    """The same for two attempts of one run, and for no other run."""
-    asked = order.model_dump_json(include={"dataset_sha256", "labels", "base_model", "hyperparameters"})
-    return hashlib.sha256(asked.encode()).hexdigest()
 
 
 def main() -> int:

@@ -8,6 +8,8 @@ import torch
 
 from service.errors import DeviceLost, DeviceMissing
 
+FULL_IN_WORDS = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+
 
 def pick_device(asked: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
     """CUDA when there is one, else the processor. Raises: DeviceMissing when CUDA was asked for and is not there."""
@@ -24,9 +26,9 @@ def describe_device(device: torch.device) -> str:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 products run in hardware there (on x86: AVX-512 BF16 or AMX)."""
+    """Whether bfloat16 products run in hardware there (on x86: AVX-512 BF16 or AMX; NVIDIA's from Ampere on)."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -49,8 +51,16 @@ def telling_of_loss() -> Iterator[None]:
 
 
 def _is_loss(error: Exception) -> bool:
-    """CUDA's errors but for those of memory, which have a type of their own. cuBLAS and cuDNN have words only."""
-    return isinstance(error, torch.AcceleratorError) or str(error).startswith("CUDA error")
+    """CUDA's errors but for those of memory: a full GPU is not a broken one. cuBLAS and cuDNN have words only."""
+    is_of_cuda = isinstance(error, torch.AcceleratorError) or str(error).startswith("CUDA error")
+    return is_of_cuda and not is_out_of_memory(error)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Torch has a type of its own for what its allocator is refused on a GPU, and only words for the processor's memory
+    and for what CUDA and its libraries allocate themselves."""
+    typed = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return typed or any(words in str(error) for words in FULL_IN_WORDS)
 
 
 def use_threads(threads: int | None) -> None:

@@ -82,7 +82,7 @@ class TestResult(_Part):
 
 class Baseline(_Part):
     """Something simple, trained and measured on the same rows. `gain` is the model's macro-F1 less this one's, over
-    paired bootstrap draws of the test rows; `beaten`: its whole interval is above zero."""
+    paired bootstrap draws of the test rows; `beaten`: its whole interval is above zero, on at least 20 test rows."""
 
     name: Literal["majority", "tfidf_logistic_regression", "frozen_embeddings_logistic_regression"]
     accuracy: Interval
@@ -122,10 +122,12 @@ class ReliabilityBin(_Part):
 
 
 class CalibrationError(_Part):
-    """`ece`: expected calibration error over 15 equal bins (Guo et al. 2017); `brier`: mean squared error."""
+    """`ece`: expected calibration error over 15 equal bins (Guo et al. 2017); `brier`: mean squared error. `intervals`
+    has both again with their 95 % intervals."""
 
     ece: float
     brier: float
+    intervals: dict[str, Interval]
     bins: list[ReliabilityBin]
 
 
@@ -138,14 +140,23 @@ class Calibration(_Part):
     after: CalibrationError
 
 
-class Slice(_Part):
-    """The test rows whose extra column has this value."""
+class Subset(_Part):
+    """Some of the test rows."""
 
-    column: str
-    value: str
     rows: int
     accuracy: Interval
     macro_f1: Interval
+    micro_f1: Interval
+    samples_f1: Interval | None = None
+    hamming_loss: Interval | None = None
+
+
+class Slice(Subset):
+    """The test rows whose extra column has this value. Macro-F1 is over the labels that they have; samples-F1 and
+    Hamming loss are for deciding only."""
+
+    column: str
+    value: str
 
 
 class Transfer(_Part):
@@ -169,13 +180,11 @@ class Suspect(_Part):
     probability: float
 
 
-class WithoutLeaks(_Part):
-    """The test result again, without the rows that are (nearly) in training or validation too."""
+class WithoutLeaks(Subset):
+    """The test result again, without the rows that are (nearly) in training or validation too. Macro-F1 is over the
+    labels that are left; samples-F1 and Hamming loss are for deciding only."""
 
     leaked_rows: int
-    rows: int
-    accuracy: Interval
-    macro_f1: Interval
 
 
 class Selection(_Part):

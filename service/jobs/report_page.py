@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from service.jobs.page import measured, probabilities, subsets, texts
-from service.jobs.page.layout import counted, figure, number, paragraph, percent, quiet, section, table
+from service.jobs.page.layout import FIGURES, counted, figure, number, paragraph, percent, quiet, section, table
 from service.jobs.page.markup import Child, Markup, document, h
 from service.jobs.page.measured import BASELINE_NAMES, verdict
 from service.jobs.page.plots import learning_curves
@@ -25,13 +25,6 @@ CONTENTS = {
     "suspects": "Labels to check",
     "selection": "How it was chosen",
     "again": "Run it again",
-}
-FIGURES = {
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro-F1",
-    "micro_f1": "Micro-F1",
-    "samples_f1": "Samples-F1",
-    "hamming_loss": "Hamming loss",
 }
 MEANINGS = {
     "accuracy": "share of test texts whose answer is wholly right",

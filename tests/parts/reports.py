@@ -174,16 +174,21 @@ def _error(chance: random.Random, rows: int, too_sure: float) -> CalibrationErro
         mean, share = (middle, share) if count else (0.0, 0.0)
         edges = {"low": number / 15, "high": (number + 1) / 15}
         bins.append(ReliabilityBin(**edges, count=count, mean_probability=mean, share_true=share))
-    return CalibrationError(ece=too_sure * 0.9, brier=0.2 + too_sure / 2, bins=bins)
+    figures = {"ece": too_sure * 0.9, "brier": 0.2 + too_sure / 2}
+    return CalibrationError(**figures, intervals={name: interval(f, rows) for name, f in figures.items()}, bins=bins)
 
 
 def _slices(test: TestResult) -> list[Slice]:
     values = (("language", "de"), ("language", "en"), ("language", "fr"), ("source", "survey"), ("source", "forum"))
     return [
-        Slice(column=column, value=value, rows=test.rows // 3, accuracy=interval(test.accuracy, test.rows // 3),
-              macro_f1=interval(test.macro_f1, test.rows // 3))
+        Slice(column=column, value=value, rows=test.rows // 3, **_of_some(test, test.rows // 3, 1))
         for column, value in values
-    ]  # fmt: skip
+    ]
+
+
+def _of_some(test: TestResult, rows: int, better: float) -> dict[str, Interval]:
+    """The figures of a subset, that much better than those of the whole."""
+    return {name: interval(own.value * better, rows) for name, own in test.intervals.items()}
 
 
 def _transfer(chance: random.Random, macro_f1: float) -> Transfer:
@@ -197,8 +202,7 @@ def _transfer(chance: random.Random, macro_f1: float) -> Transfer:
 
 def _without_leaks(test: TestResult) -> WithoutLeaks:
     rows = test.rows - 4
-    accuracy, macro = interval(test.accuracy * 0.99, rows), interval(test.macro_f1 * 0.985, rows)
-    return WithoutLeaks(leaked_rows=4, rows=rows, accuracy=accuracy, macro_f1=macro)
+    return WithoutLeaks(leaked_rows=4, rows=rows, **_of_some(test, rows, 0.99))
 
 
 def _suspect(chance: random.Random, row: int, labels: list[str], text: str) -> Suspect:

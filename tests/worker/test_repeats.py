@@ -67,6 +67,27 @@ def test_an_attempt_after_a_crash_goes_on_where_the_one_before_was(settings: Set
     assert_equal_bit_for_bit(one, other)
 
 
+def test_what_was_measured_with_another_batch_is_measured_again(settings: Settings, sqlite: Database) -> None:
+    """As after memory ran out: the job's next attempt has half the batch."""
+    dataset = store_toy_dataset(settings, sqlite)
+
+    def die_in_the_last_run(kind: str, _content: dict[str, object]) -> None:
+        if kind == "epoch":
+            raise Killed
+
+    asked: dict[str, Any] = {"repeats": 2, "num_epochs": 2}
+    with pytest.raises(Killed):
+        run(make_order(settings, dataset, "roberta-base", **asked), Listener(die_in_the_last_run))
+    halved = make_order(settings, dataset, "roberta-base", **asked, batch_size=8)
+    again, _ = run_to_the_end(halved.model_copy(update={"attempt": 2}))
+    alone, _ = run_to_the_end(
+        make_order(settings, dataset, "roberta-base", "alone", seed=1, num_epochs=2, batch_size=8)
+    )
+    repeats, other = read_report(settings, again).repeats, read_report(settings, alone)
+    assert repeats is not None
+    assert repeats.runs[1].val_loss == other.validation.best["val_loss"]
+
+
 def test_what_is_the_same_for_all_seeds_is_read_once(
     settings: Settings, sqlite: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from parts.runs import (
     store_toy_dataset,
 )
 from parts.tiny_models import FAMILIES
-from parts.toy_text import choosing, columns
+from parts.toy_text import choosing, columns, deciding
 from service.datasets.files import read_dataset
 from service.datasets.ingest import Cut, Submission, store_dataset
 from service.errors import BaseModelUnavailable, NotFound, TrainingFailed
@@ -37,6 +37,7 @@ from service.store.database import Database
 from worker.channel import Order
 from worker.evaluation.metrics import row_losses, to_matrix
 from worker.run import Stopped, run
+from worker.training.probe import FINE_TUNED, FROZEN, fit_probe
 
 CPU = torch.device("cpu")
 LANGUAGES = {"english": "english", "german": "german", "french": "french", "spanish": "other"}
@@ -148,6 +149,35 @@ def test_the_report_stands_beside_baselines_and_says_how_sure_it_is(
     assert card["thresholds"] == (list(report.thresholds.values()) if report.thresholds else [])
 
 
+def test_deciding_on_a_single_label_goes_all_the_way_to_its_report(settings: Settings, sqlite: Database) -> None:
+    texts, labels = deciding(160)
+    own = [["fruit"] if "fruit" in named else [] for named in labels]
+    submission = Submission("one", "deciding", None, {"train": columns(texts, own)}, Cut())
+    dataset = store_dataset(submission, settings, sqlite, ArtifactStore(settings.artifacts_dir), project="default")
+    listener, folder = run_to_the_end(make_order(settings, dataset, "roberta-base"))
+    report = read_report(settings, listener)
+    assert report.test.label_counts is not None
+    counts = report.test.label_counts["fruit"]
+    true = counts.true_positives + counts.false_negatives
+    assert true == report.test.per_label["fruit"].support == report.test.classification_report["fruit"]["support"]
+    assert report.test.macro_f1 == report.test.per_label["fruit"].f1.value
+    assert report.baselines[1].macro_f1.value > 0.8  # one word decides
+    answers = Classifier.load(folder, CPU).score(Classifier.load(folder, CPU).encoder.encode(texts[:4]), 4096)
+    assert answers.shape == (4, 1)
+
+
+def test_one_training_text_without_a_word_is_enough_for_a_report(settings: Settings, sqlite: Database) -> None:
+    splits: dict[str, object] = {
+        "train": columns(["🍏"], [["fruit"]]),
+        "val": columns(["🍐"], [["fruit"]]),
+        "test": columns(["🐕", "🍎"], [[], ["fruit"]]),
+    }
+    submission = Submission("emoji", "deciding", None, splits, Cut())
+    dataset = store_dataset(submission, settings, sqlite, ArtifactStore(settings.artifacts_dir), project="default")
+    listener, _ = run_to_the_end(make_order(settings, dataset, "roberta-base"))
+    assert read_report(settings, listener).test.rows == 2
+
+
 def test_what_learns_nothing_is_published_with_a_warning(settings: Settings, sqlite: Database) -> None:
     texts, labels = choosing(200)
     random.Random(0).shuffle(labels)
@@ -199,6 +229,17 @@ def test_two_runs_with_one_seed_are_equal_bit_for_bit(settings: Settings, sqlite
     _, third = run_to_the_end(make_order(settings, dataset, "roberta-base", "job_3", optimizer=optimizer, seed=1))
     with pytest.raises(AssertionError):
         assert_equal_bit_for_bit(one, third)
+
+
+@pytest.mark.parametrize(("head_rows", "last"), [("train", 1), ("train_and_val", 0)])
+def test_a_head_that_validation_texts_teach_too_is_not_fitted_to_training_texts_first(
+    settings: Settings, sqlite: Database, monkeypatch: pytest.MonkeyPatch, head_rows: str, last: int
+) -> None:
+    fitted: list[float] = []
+    monkeypatch.setattr("worker.run.fit_probe", lambda *of: fitted.append(of[-1]) or fit_probe(*of))  # type: ignore[func-returns-value]
+    dataset = store_toy_dataset(settings, sqlite)
+    run_to_the_end(make_order(settings, dataset, "roberta-base", head_rows=head_rows))
+    assert fitted == [FROZEN] + [FINE_TUNED] * (3 + last)  # before the first step, after each epoch, and to be served
 
 
 def test_sam_with_rho_zero_is_adamw(settings: Settings, sqlite: Database) -> None:

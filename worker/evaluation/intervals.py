@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.jobs.report import Interval
-from worker.evaluation.metrics import Binary, Floats, macro_f1, right_rows
+from service.store.records import Task
+from worker.evaluation.metrics import Binary, Floats, f1, macro_f1, micro_f1, right_rows, row_f1
 
 Z = 1.959964  # the normal distribution's 97.5 % quantile
 DRAWS = 1_000
@@ -56,25 +58,24 @@ class Bootstrap:
         return self.interval(float(values.mean()), self.over(lambda weights: weights @ values / self.rows))
 
 
-def label_f1(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
-    """F1 of each label in each draw, shape (draws, labels); NaN where a draw has no row of the label at all."""
-    hits = weights @ (truth * predicted)
-    return _share(2 * hits, weights @ truth + weights @ predicted)
+def label_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
+    """F1 of each label in each draw, shape (draws, labels); NaN where no row of the draw truly has the label.
+
+    By the truth alone: if a label that was given wrongly counted as 0, and one that was not given not at all, two
+    models would be compared over different labels, and the one that dares more would lose.
+    """
+    own = weights @ truth
+    scores = f1(weights @ (truth * predicted), own + weights @ predicted)
+    return np.where(own > 0, scores, np.nan)
 
 
 def macro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
     """Macro-F1 of each draw. Labels that the draw happens to miss are left out of its mean; those that the whole
-    split misses count as 0, as they do in scikit-learn's figure."""
-    scores = label_f1(weights, truth, predicted)
-    scores[:, (truth + predicted).sum(axis=0) == 0] = 0.0
+    split misses count as 0, as they do in the figure itself."""
+    scores = label_f1_draws(weights, truth, predicted)
+    scores[:, ~truth.any(axis=0)] = 0.0
     known = ~np.isnan(scores)
-    return _share(np.nansum(scores, axis=1), known.sum(axis=1).astype(np.float64))
-
-
-def macro_f1_interval(truth: Binary, predicted: Binary) -> Interval:
-    bootstrap = Bootstrap(len(truth))
-    draws = bootstrap.over(lambda weights: macro_f1_draws(weights, truth, predicted))
-    return bootstrap.interval(macro_f1(truth, predicted), draws)
+    return np.asarray(np.nansum(scores, axis=1) / np.maximum(1, known.sum(axis=1)))
 
 
 def accuracy_interval(truth: Binary, predicted: Binary) -> Interval:
@@ -83,9 +84,26 @@ def accuracy_interval(truth: Binary, predicted: Binary) -> Interval:
 
 
 def micro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
-    hits = weights @ (truth * predicted).sum(axis=1)
-    return _share(2 * hits, weights @ (truth.sum(axis=1) + predicted.sum(axis=1)))
+    return f1(weights @ (truth * predicted).sum(axis=1), weights @ (truth.sum(axis=1) + predicted.sum(axis=1)))
 
 
-def _share(part: Floats, whole: Floats) -> Floats:
-    return np.asarray(np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0))
+def label_intervals(
+    truth: Binary, predicted: Binary, task: Task, counted: NDArray[np.bool_] | None = None
+) -> dict[str, Interval]:
+    """`accuracy`, `macro_f1` and `micro_f1`, for deciding also `samples_f1` and `hamming_loss`. Macro-F1 is over the
+    labels that are `counted`, shape (labels,)."""
+    columns = slice(None) if counted is None else counted
+    own = truth[:, columns], predicted[:, columns]
+    of_rows = {"samples_f1": row_f1(truth, predicted), "hamming_loss": (truth != predicted).mean(axis=1)}
+    means = of_rows if task == "deciding" else {}
+    values = {"macro_f1": macro_f1(*own), "micro_f1": micro_f1(truth, predicted)}
+    values |= {name: float(rows.mean()) for name, rows in means.items()}
+
+    def figures(weights: Floats) -> Floats:
+        shared = [macro_f1_draws(weights, *own), micro_f1_draws(weights, truth, predicted)]
+        return np.column_stack([*shared, *(weights @ rows / len(truth) for rows in means.values())])
+
+    bootstrap = Bootstrap(len(truth))
+    draws = bootstrap.over(figures)
+    intervals = {name: bootstrap.interval(value, draws[:, n]) for n, (name, value) in enumerate(values.items())}
+    return {"accuracy": accuracy_interval(truth, predicted)} | intervals

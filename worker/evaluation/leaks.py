@@ -5,19 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.jobs.report import WithoutLeaks
-from worker.evaluation.intervals import accuracy_interval, macro_f1_interval
-from worker.evaluation.metrics import Binary
+from service.store.records import Task
+from worker.evaluation.intervals import label_intervals
+from worker.evaluation.metrics import Binary, present_labels
 
 
-def measure_without_leaks(leaked: Sequence[int], truth: Binary, predicted: Binary) -> WithoutLeaks | None:
-    """None where nothing leaked, or nothing is left."""
+def measure_without_leaks(leaked: Sequence[int], truth: Binary, predicted: Binary, task: Task) -> WithoutLeaks | None:
+    """None where nothing leaked, or nothing is left. Macro-F1 is over the labels that are left."""
     kept = np.setdiff1d(np.arange(len(truth)), leaked)
     if not leaked or not len(kept):
         return None
     truth, predicted = truth[kept], predicted[kept]
-    return WithoutLeaks(
-        leaked_rows=len(leaked),
-        rows=len(kept),
-        accuracy=accuracy_interval(truth, predicted),
-        macro_f1=macro_f1_interval(truth, predicted),
-    )
+    figures = label_intervals(truth, predicted, task, present_labels(truth))
+    return WithoutLeaks(leaked_rows=len(leaked), rows=len(kept), **figures)

@@ -4,28 +4,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import (
-    accuracy_score,
-    classification_report,
-    confusion_matrix,
-    f1_score,
-    hamming_loss,
-    multilabel_confusion_matrix,
-)
+from sklearn.metrics import classification_report, confusion_matrix
 
 from service.datasets.dataset import Example
 from service.inference.predictions import Encoding, Prediction
-from service.jobs.report import ConfusionMatrix, Interval, LabelCounts, LabelResult, Misclassified, TestResult
+from service.jobs.report import ConfusionMatrix, LabelCounts, LabelResult, Misclassified, TestResult
 from service.store.records import Task
-from worker.evaluation.intervals import (
-    Bootstrap,
-    accuracy_interval,
+from worker.evaluation.intervals import Bootstrap, label_f1_draws, label_intervals, wilson
+from worker.evaluation.metrics import (
+    Binary,
+    Floats,
     label_f1,
-    macro_f1_interval,
-    micro_f1_draws,
-    wilson,
+    macro_f1,
+    micro_f1,
+    right_rows,
+    row_f1,
+    row_losses,
+    to_matrix,
 )
-from worker.evaluation.metrics import Binary, Floats, macro_f1, right_rows, row_losses, to_matrix
 
 MOST_MISCLASSIFIED = 1_000
 LONGEST_TEXT = 500  # characters
@@ -48,16 +44,17 @@ def measure(
     predicted = to_matrix([prediction.labels for prediction in predictions], labels)
     wrong = np.flatnonzero(~right_rows(truth, predicted)).tolist()
     deciding = task == "deciding"
+    losses = row_losses(scores, truth, task)
     result = TestResult(
         rows=len(examples),
-        loss=float(row_losses(scores, truth, task).mean()),
-        accuracy=float(accuracy_score(truth, predicted)),
+        loss=float(losses.mean()),
+        accuracy=float(right_rows(truth, predicted).mean()),
         macro_f1=macro_f1(truth, predicted),
-        micro_f1=float(f1_score(truth, predicted, average="micro", zero_division=0)),
-        samples_f1=float(f1_score(truth, predicted, average="samples", zero_division=1)) if deciding else None,
-        hamming_loss=float(hamming_loss(truth, predicted)) if deciding else None,
+        micro_f1=micro_f1(truth, predicted),
+        samples_f1=float(row_f1(truth, predicted).mean()) if deciding else None,
+        hamming_loss=float((truth != predicted).mean()) if deciding else None,
         truncated_rows=sum(row.truncated for row in rows),
-        intervals=_intervals(truth, predicted, scores, task),
+        intervals=label_intervals(truth, predicted, task) | {"loss": Bootstrap(len(losses)).mean(losses)},
         per_label=_per_label(truth, predicted, labels),
         classification_report=_sklearn_report(truth, predicted, labels, task, as_text=False),
         confusion_matrix=None if deciding else _confusion(truth, predicted, labels),
@@ -68,34 +65,11 @@ def measure(
     return result, _sklearn_report(truth, predicted, labels, task, as_text=True)
 
 
-def _intervals(truth: Binary, predicted: Binary, scores: Floats, task: Task) -> dict[str, Interval]:
-    bootstrap = Bootstrap(len(truth))
-    micro = float(f1_score(truth, predicted, average="micro", zero_division=0))
-    found = {
-        "accuracy": accuracy_interval(truth, predicted),
-        "macro_f1": macro_f1_interval(truth, predicted),
-        "micro_f1": bootstrap.interval(
-            micro, bootstrap.over(lambda weights: micro_f1_draws(weights, truth, predicted))
-        ),
-        "loss": bootstrap.mean(row_losses(scores, truth, task)),
-    }
-    if task == "deciding":
-        found["hamming_loss"] = bootstrap.mean((truth != predicted).mean(axis=1))
-        found["samples_f1"] = bootstrap.mean(_f1_of_each_row(truth, predicted))
-    return found
-
-
-def _f1_of_each_row(truth: Binary, predicted: Binary) -> Floats:
-    """Shape (rows,); a row with no label, given none, is right."""
-    hits, either = (truth * predicted).sum(axis=1), truth.sum(axis=1) + predicted.sum(axis=1)
-    return np.asarray(np.divide(2 * hits, either, out=np.ones(len(truth)), where=either > 0))
-
-
 def _per_label(truth: Binary, predicted: Binary, labels: Sequence[str]) -> dict[str, LabelResult]:
     bootstrap = Bootstrap(len(truth))
-    f1_draws = bootstrap.over(lambda weights: label_f1(weights, truth, predicted))
+    f1_draws = bootstrap.over(lambda weights: label_f1_draws(weights, truth, predicted))
     hits, given, own = (truth * predicted).sum(axis=0), predicted.sum(axis=0), truth.sum(axis=0)
-    f1 = f1_score(truth, predicted, average=None, zero_division=0)
+    f1 = label_f1(truth, predicted)
     return {
         label: LabelResult(
             support=int(own[n]),
@@ -111,6 +85,8 @@ def _sklearn_report(truth: Binary, predicted: Binary, labels: list[str], task: T
     """A dictionary, or text."""
     if task == "choosing":
         truth, predicted = truth.argmax(axis=1), predicted.argmax(axis=1)
+    elif len(labels) == 1:  # an empty column beside it, which is not asked for: one alone is taken for two classes
+        truth, predicted = (np.pad(matrix, ((0, 0), (0, 1))) for matrix in (truth, predicted))
     return classification_report(
         truth,
         predicted,
@@ -128,10 +104,13 @@ def _confusion(truth: Binary, predicted: Binary, labels: list[str]) -> Confusion
 
 
 def _label_counts(truth: Binary, predicted: Binary, labels: list[str]) -> dict[str, LabelCounts]:
-    tables = multilabel_confusion_matrix(truth, predicted).tolist()
+    hits, own, given = (truth * predicted).sum(axis=0), truth.sum(axis=0), predicted.sum(axis=0)
+    counts = zip(labels, hits.tolist(), (given - hits).tolist(), (own - hits).tolist(), strict=True)
     return {
-        label: LabelCounts(true_positives=tp, false_positives=fp, false_negatives=fn, true_negatives=tn)
-        for label, ((tn, fp), (fn, tp)) in zip(labels, tables, strict=True)
+        label: LabelCounts(
+            true_positives=tp, false_positives=fp, false_negatives=fn, true_negatives=len(truth) - tp - fp - fn
+        )
+        for label, tp, fp, fn in counts
     }
 
 

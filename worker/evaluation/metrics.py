@@ -1,10 +1,13 @@
-"""Figures of a classifier, with scikit-learn where it has them. Labels are 0/1 matrices of shape (rows, labels)."""
+"""Figures of a classifier. Labels are 0/1 matrices of shape (rows, labels).
+
+In numpy alone: scikit-learn takes a matrix of one column for two classes, and then counts the rows without the label
+as a label of their own. With two columns or more its figures are these.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from service.store.records import Task
 
@@ -43,5 +46,31 @@ def right_rows(truth: Binary, predicted: Binary) -> NDArray[np.bool_]:
     return np.asarray((truth == predicted).all(axis=1))
 
 
+def present_labels(truth: Binary) -> NDArray[np.bool_]:
+    """Which labels occur, shape (labels,), to measure some of the rows by: one that they miss tells nothing of the
+    model. All of them where none does."""
+    present = np.asarray(truth.any(axis=0))
+    return present if present.any() else np.ones_like(present)
+
+
+def f1(hits: NDArray[np.number], both: NDArray[np.number], otherwise: float = 0.0) -> Floats:
+    """From what was given rightly, and all that was true plus all that was given; `otherwise` where that is nothing."""
+    return np.asarray(np.divide(2 * hits, both, out=np.full(np.shape(both), otherwise), where=both > 0))
+
+
+def label_f1(truth: Binary, predicted: Binary) -> Floats:
+    """F1 of each label, shape (labels,); 0 for one that no row has or was given."""
+    return f1((truth * predicted).sum(axis=0), truth.sum(axis=0) + predicted.sum(axis=0))
+
+
+def row_f1(truth: Binary, predicted: Binary) -> Floats:
+    """F1 of each row, shape (rows,); a row with no label, given none, is right."""
+    return f1((truth * predicted).sum(axis=1), truth.sum(axis=1) + predicted.sum(axis=1), otherwise=1.0)
+
+
 def macro_f1(truth: Binary, predicted: Binary) -> float:
-    return float(f1_score(truth, predicted, average="macro", zero_division=0))
+    return float(label_f1(truth, predicted).mean())
+
+
+def micro_f1(truth: Binary, predicted: Binary) -> float:
+    return float(f1((truth * predicted).sum(), truth.sum() + predicted.sum()))

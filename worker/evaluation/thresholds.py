@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from worker.evaluation.metrics import Binary, Floats, macro_f1
+from worker.evaluation.metrics import Binary, Floats, f1, macro_f1
 
 GRID = np.round(np.arange(0.02, 0.981, 0.02), 2)
 TRUST = 20.0  # positives at which a label's own threshold weighs as much as the one for all
@@ -34,12 +34,15 @@ def _best(probabilities: Floats, truth: Binary, otherwise: float) -> float:
         return otherwise
     predicted = probabilities[None, :] >= GRID[:, None]
     hits = (predicted & (truth == 1)).sum(axis=1)
-    return _middle(2 * hits / (predicted.sum(axis=1) + truth.sum()))
+    return _middle(f1(hits, predicted.sum(axis=1) + truth.sum()))
 
 
 def _middle(scores: Floats) -> float:
-    """The middle of the thresholds that do best: an edge would be a matter of one row."""
-    return float(np.median(GRID[scores >= scores.max() - 1e-12]))
+    """The middle of the longest run of thresholds that do best: an edge would be a matter of one row, and between two
+    runs there are worse ones."""
+    best = np.flatnonzero(scores >= scores.max() - 1e-12)
+    runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+    return float(np.median(GRID[max(runs, key=len)]))
 
 
 def _logit(p: Floats) -> Floats:

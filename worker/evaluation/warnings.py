@@ -42,6 +42,8 @@ def _not_beaten(baseline: Baseline, test: TestResult) -> ReportWarning:
     gain = baseline.gain
     if gain.value <= 0:
         words = f"is no better than {NAMES[baseline.name]}"
+    elif gain.low > 0:
+        words = f"did better than {NAMES[baseline.name]}, but these are too few to be sure of it"
     else:
         words = f"is not surely better than {NAMES[baseline.name]}"
     figures = (

@@ -3,19 +3,30 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from service.inference.predictions import Encoding
+from service.store.records import Task
 
+Target = int | NDArray[np.int64]
 POOL = 8  # batches whose texts are sorted by length among themselves
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """An encoded text and its target: an index for choosing, 0/1 for each label for deciding."""
+    """An encoded text and its target: an index for choosing, 0/1 of shape (labels,) for deciding."""
 
     encoding: Encoding
-    target: int | list[float]
+    target: Target
+
+
+def make_rows(encodings: Sequence[Encoding], truth: NDArray[np.int64], task: Task) -> list[TrainingRow]:
+    """From 0/1 labels of shape (rows, labels), which a row for deciding is a view of: as Python's numbers they take
+    gigabytes where rows and labels are many."""
+    targets = truth.argmax(axis=1).tolist() if task == "choosing" else truth
+    return [TrainingRow(encoding, target) for encoding, target in zip(encodings, targets, strict=True)]
 
 
 class Batches:

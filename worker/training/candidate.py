@@ -48,13 +48,22 @@ class Candidate:
 
     def put(self) -> None:
         """The candidate in the parameters, to stay."""
+        self.put_weights()
+        self.put_head()
+
+    def put_weights(self) -> None:
+        """All of it but for the head that is fitted to it."""
         if self._pretrained is None:
             self._fill(self.average.tensors)
             return
         self._fill(
             start.lerp(tensor, self.share) for start, tensor in zip(self._pretrained, self.average.tensors, strict=True)
         )
-        self._fit_head(FINE_TUNED)
+
+    def put_head(self) -> None:
+        """To the weights that are in the parameters; one that was trained with them is there already."""
+        if self._pretrained is not None:
+            self._fit_head(FINE_TUNED)
 
     @torch.no_grad()
     def _fill(self, tensors: Iterable[Tensor]) -> None:

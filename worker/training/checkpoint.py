@@ -104,12 +104,12 @@ class Checkpoints:
         return Progress()
 
     def load_best(self, trainer: Trainer, progress: Progress) -> dict[str, Any]:
-        """Puts the averaged weights of the epoch with the lowest validation loss into the model; returns its history
-        entry."""
+        """Puts the candidate of the epoch with the lowest validation loss into the model, but for the head that is
+        fitted to it; returns its history entry."""
         best = progress.best
         folder = self._open_best(best)
         _fill(trainer.average.tensors, load_file(folder / _AVERAGE))
-        trainer.candidate.put()
+        trainer.candidate.put_weights()
         return best
 
     def _open_best(self, epoch: dict[str, Any]) -> Path:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from service.inference.device import autocast
+from service.inference.device import autocast, is_out_of_memory
 from service.inference.encoding import TextEncoder
 from service.inference.network import TextClassifier
 from service.inference.planning import plan_batches
 from service.store.records import Task
 from worker.training.batches import TrainingRow
 from worker.training.loss import ClassificationLoss, make_targets
-from worker.training.randomness import random_state, same_dropout
+from worker.training.randomness import random_state, restore_random_state
 
 # Tokens, padding counted, in one forward and backward pass to begin with. For a model of xlm-roberta-base's shape their
 # activations take about as much as its weights, gradients and moments on a processor, where smaller parts cost no time.
@@ -46,22 +46,24 @@ class Gradients:
         self.max_tokens = MOST_TOKENS.get(device.type, MOST_TOKENS["cpu"])
         self.most_padding = MOST_PADDING.get(device.type, MOST_PADDING["cuda"])
         self._tell = tell
+        self._tried = 0  # tokens of the largest part of the batch that was begun
 
     def of(self, batch: Sequence[TrainingRow]) -> float:
         """Leaves the gradient in the parameters; returns the mean loss.
 
-        Raises: torch.OutOfMemoryError when a single text is too much.
+        Raises: what torch says when memory runs out, where a single text is too much.
         """
         draws = random_state()
         try:
             return self._in_parts(batch)
-        except torch.OutOfMemoryError:
-            if self.max_tokens < max(len(row.encoding.ids) for row in batch):
-                raise  # each text already goes alone
+        except RuntimeError as error:
+            alone = self.max_tokens < max(len(row.encoding.ids) for row in batch)
+            if alone or not is_out_of_memory(error):
+                raise
         # outside the except block: its traceback would keep the tensors that are to be freed
         self._halve()
-        with same_dropout(draws):
-            return self.of(batch)
+        restore_random_state(draws)  # the same dropout
+        return self.of(batch)
 
     def _in_parts(self, batch: Sequence[TrainingRow]) -> float:
         for parameter in self.parameters:
@@ -70,7 +72,9 @@ class Gradients:
         whole = self.loss.size(targets)
         total = 0.0
         lengths = [len(row.encoding.ids) for row in batch]
+        self._tried = 0
         for part in plan_batches(lengths, self.max_tokens, self.most_padding):
+            self._tried = max(self._tried, len(part) * max(lengths[index] for index in part))
             total += self._backward([batch[index] for index in part], targets[part], whole)
         return total
 
@@ -88,5 +92,6 @@ class Gradients:
             parameter.grad = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        self.max_tokens //= 2
+        # half of the limit may be more than there was; nothing was begun where the targets were too much
+        self.max_tokens = min(self.max_tokens, self._tried or self.max_tokens) // 2
         self._tell(f"memory ran out; going on with {self.max_tokens} tokens at once")

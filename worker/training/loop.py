@@ -15,7 +15,7 @@ from worker.training.averaging import WeightAverage
 from worker.training.batches import Batches
 from worker.training.candidate import Candidate
 from worker.training.gradients import Gradients
-from worker.training.randomness import random_state, same_dropout
+from worker.training.randomness import random_state, restore_random_state
 from worker.training.sam import SAM
 from worker.training.schedule import learning_rate
 
@@ -118,8 +118,8 @@ class Trainer:
             raise _diverged(f"the loss became {loss}", step)
         if self.optimizer.rho > 0 and step >= self.plan.first_climb:
             self.optimizer.climb()  # to w + ε(w)
-            with same_dropout(draws):
-                self.gradients.of(batch)  # ∇L(w + ε(w))
+            restore_random_state(draws)  # the same dropout: both gradients are of one network
+            self.gradients.of(batch)  # ∇L(w + ε(w))
             self.optimizer.return_to_start()  # to w
         self._clip_gradients(step)
         self.optimizer.descend()  # w ← w − η · base step with ∇L(w + ε(w))

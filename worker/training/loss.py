@@ -10,6 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from service.jobs.spec import ClassWeight
 from service.store.records import Task
+from worker.training.batches import Target
 
 HEAVIEST = 20.0  # a label's positives count at most so many times: more lets single rows tear at the weights
 
@@ -55,5 +56,5 @@ def make_loss(truth: NDArray[np.int64], task: Task, class_weight: ClassWeight) -
     return ClassificationLoss(task, ((rows - counts) / counts).clamp(min=1 / HEAVIEST, max=HEAVIEST))
 
 
-def make_targets(targets: Sequence[int | list[float]], task: Task, device: torch.device) -> Tensor:
-    return torch.tensor(targets, dtype=torch.long if task == "choosing" else torch.float32, device=device)
+def make_targets(targets: Sequence[Target], task: Task, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.array(targets)).to(device, torch.long if task == "choosing" else torch.float32)

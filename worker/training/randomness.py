@@ -1,8 +1,5 @@
 """Seeds and random state: what makes a run repeatable, and two passes alike."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
 
@@ -15,21 +12,16 @@ def seed_everything(seed: int) -> None:
 
 
 def random_state() -> RandomState:
-    """The generators' states, uint8 tensors by device."""
+    """The generators' states, uint8 tensors by device. A GPU's where it is in use: to ask would else open a context on
+    it, hundreds of MiB for a run on the processor."""
     state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         state["cuda"] = torch.cuda.get_rng_state()
     return state
 
 
 def restore_random_state(state: RandomState) -> None:
+    """What is drawn from here on repeats what was drawn since `state`."""
     torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
+    if "cuda" in state and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.set_rng_state(state["cuda"])
-
-
-@contextmanager
-def same_dropout(state: RandomState) -> Iterator[None]:
-    """Draws inside the block repeat those made since `state`: both gradients of SAM see one network."""
-    restore_random_state(state)
-    yield

@@ -59,7 +59,9 @@ class SAM:
         self.base.state.clear()
 
     def _times_t(self, w: Tensor, tensor: Tensor) -> Tensor:
-        """T · tensor. As in the code of ASAM's authors, biases and normalisation weights keep T = 1."""
+        """T · tensor. Vectors keep T = 1: biases, as in the paper, and the gains of normalisations, because the shape
+        tells both from matrices in every architecture. The authors' code goes by `weight` in the name, gains included.
+        """
         return tensor * (w.abs() + ETA) if self.adaptive and w.ndim > 1 else tensor
 
 

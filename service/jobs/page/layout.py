@@ -7,6 +7,13 @@ from service.jobs.page.markup import Child, Markup, h
 from service.jobs.report import Interval
 
 Cell: TypeAlias = Child
+FIGURES = {
+    "accuracy": "Accuracy",
+    "macro_f1": "Macro-F1",
+    "micro_f1": "Micro-F1",
+    "samples_f1": "Samples-F1",
+    "hamming_loss": "Hamming loss",
+}
 
 
 def section(anchor: str, title: str, *children: Child) -> Markup:

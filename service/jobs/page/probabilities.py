@@ -1,13 +1,13 @@
 """The sections on probabilities: whether they can be believed, and from which one a label is given."""
 
-from service.jobs.page.layout import figure, number, paragraph, section, table
+from service.jobs.page.layout import figure, number, paragraph, section, table, with_interval
 from service.jobs.page.markup import Markup
 from service.jobs.page.plots import reliability
 from service.jobs.report import Calibration, Report
 
 
 def calibration(report: Report) -> Markup:
-    before, after = report.calibration.before, report.calibration.after
+    before, after = report.calibration.before.intervals, report.calibration.after.intervals
     subject = "the label it gives" if report.task == "choosing" else "each label"
     return section(
         "calibration",
@@ -24,10 +24,10 @@ def calibration(report: Report) -> Markup:
         table(
             "Both errors are better the smaller they are. ECE: how far stated probabilities are from what came true, "
             "on average. Brier: mean squared error of the probabilities.",
-            ["Error", "Before", "After"],
+            ["Error", "Before (95 %)", "After (95 %)"],
             [
-                ["ECE (expected calibration error)", number(before.ece), number(after.ece)],
-                ["Brier score", number(before.brier), number(after.brier)],
+                [name, with_interval(before[error]), with_interval(after[error])]
+                for error, name in (("ece", "ECE (expected calibration error)"), ("brier", "Brier score"))
             ],
         ),
     )

@@ -1,28 +1,42 @@
 """What was measured otherwise: on some of the rows (by column, by language, without leaks), or under other seeds."""
 
 from service.jobs.page.label_plots import DARK_FROM
-from service.jobs.page.layout import counted, inline, number, paragraph, quiet, section, table, with_interval
+from service.jobs.page.layout import FIGURES, counted, inline, number, paragraph, quiet, section, table, with_interval
 from service.jobs.page.markup import Markup, h
-from service.jobs.report import Repeats, Report, Slice, Transfer
+from service.jobs.report import Repeats, Report, Subset, Transfer
 
 
 def slices(report: Report) -> Markup:
     """Subsets of the test texts by their extra columns, then what each language teaches about the others."""
     if report.slices:
         columns = dict.fromkeys(part.column for part in report.slices)
-        groups = [_column_table(name, [part for part in report.slices if part.column == name]) for name in columns]
+        groups = [_column_table(report, name) for name in columns]
     else:
         groups = [paragraph("None: there is no extra column in the data with enough test texts for each value.")]
     return section("slices", "Parts of the test texts", groups, report.transfer and _transfer(report.transfer))
 
 
-def _column_table(column: str, own: list[Slice]) -> Markup:
-    rows = [[s.value, str(s.rows), with_interval(s.macro_f1), with_interval(s.accuracy)] for s in own]
+def _column_table(report: Report, column: str) -> Markup:
+    own = [part for part in report.slices if part.column == column]
     caption = (
         "Texts with the same value, measured on their own. Where intervals overlap much, do not read a difference."
     )
-    heads = ["Value", "Test texts", "Macro-F1 (95 %)", "Accuracy (95 %)"]
-    return h("div", h("h3", "By ", inline(column)), table(caption, heads, rows))
+    table_of_values = table(caption, _heads("Value", report), [_row(part.value, part, report) for part in own])
+    return h("div", h("h3", "By ", inline(column)), table_of_values)
+
+
+def _heads(first: str, report: Report) -> list[str]:
+    return [first, "Test texts", *(f"{FIGURES[name]} (95 %)" for name in _figures(report))]
+
+
+def _row(name: str, part: Subset, report: Report) -> list[str]:
+    return [name, str(part.rows), *(with_interval(getattr(part, figure)) for figure in _figures(report))]
+
+
+def _figures(report: Report) -> list[str]:
+    """Of choosing, micro-F1 would be accuracy once more."""
+    deciding = ["micro_f1", "samples_f1", "hamming_loss"] if report.task == "deciding" else []
+    return ["macro_f1", "accuracy", *deciding]
 
 
 def _transfer(transfer: Transfer) -> Markup:
@@ -61,17 +75,10 @@ def leaks(report: Report) -> Markup:
         return section("leaks", title, paragraph(words))
     test = report.test
     seen = f"{counted(found.leaked_rows, 'test text')} of {test.rows} also occur, or nearly, in training or validation."
-    rows = [
-        [
-            "All test texts",
-            str(test.rows),
-            *map(with_interval, (test.intervals["macro_f1"], test.intervals["accuracy"])),
-        ],
-        ["Without them", str(found.rows), with_interval(found.macro_f1), with_interval(found.accuracy)],
-    ]
-    heads = ["Measured on", "Test texts", "Macro-F1 (95 %)", "Accuracy (95 %)"]
+    whole = ["All test texts", str(test.rows), *(with_interval(test.intervals[name]) for name in _figures(report))]
+    rows = [whole, _row("Without them", found, report)]
     advice = "If the second row is clearly lower, trust the second row."
-    return section("leaks", title, paragraph(seen), table(advice, heads, rows))
+    return section("leaks", title, paragraph(seen), table(advice, _heads("Measured on", report), rows))
 
 
 def seeds(repeats: Repeats) -> Markup:

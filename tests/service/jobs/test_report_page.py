@@ -16,7 +16,7 @@ from service.jobs.page.layout import table
 from service.jobs.page.markup import h
 from service.jobs.page.measured import confused_pairs
 from service.jobs.page.texts import MOST_SHOWN
-from service.jobs.report import Report, ReportWarning
+from service.jobs.report import Interval, Report, ReportWarning
 from service.jobs.report_page import render_page
 from service.store.records import Task
 
@@ -140,6 +140,10 @@ def test_what_comes_from_outside_stands_there_as_it_was_written(task: Task) -> N
     assert read.text.count(HOSTILE) > 20 + 2 * min(MOST_SHOWN, made.test.misclassified_rows)
 
 
+def shown(figure: Interval) -> str:
+    return f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"
+
+
 def test_the_numbers_are_those_of_the_report() -> None:
     made = CASES["choosing"]
     text = Page(made).text
@@ -147,19 +151,27 @@ def test_the_numbers_are_those_of_the_report() -> None:
         assert f"{figure.value:.3f}" in text
         assert f"{figure.low:.3f}–{figure.high:.3f}" in text
     for label, result in made.test.per_label.items():
-        f1, precision, recall = (
-            f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"
-            for figure in (result.f1, result.precision, result.recall)
-        )
+        f1, precision, recall = map(shown, (result.f1, result.precision, result.recall))
         assert f"{label}{result.support}{f1}{precision}{recall}" in text
-    before, after = made.calibration.before, made.calibration.after
-    assert f"(expected calibration error){before.ece:.3f}{after.ece:.3f}" in text
-    assert f"Brier score{before.brier:.3f}{after.brier:.3f}" in text
+    before, after = made.calibration.before.intervals, made.calibration.after.intervals
+    assert f"(expected calibration error){shown(before['ece'])}{shown(after['ece'])}" in text
+    assert f"Brier score{shown(before['brier'])}{shown(after['brier'])}" in text
     assert f"temperature {made.calibration.temperature:.3f}" in text
     assert made.without_leaks is not None
     assert f"Without them{made.without_leaks.rows}{made.without_leaks.macro_f1.value:.3f}" in text
     assert made.reproduction.dataset_sha256 in text
     assert "learning_rate3e-05" in text
+
+
+def test_parts_of_the_test_texts_have_the_figures_of_the_whole() -> None:
+    made = CASES["deciding"]
+    text = Page(made).text
+    assert made.without_leaks is not None
+    for name, part in [*((part.value, part) for part in made.slices), ("Without them", made.without_leaks)]:
+        assert part.samples_f1 is not None
+        assert part.hamming_loss is not None
+        figures = (part.macro_f1, part.accuracy, part.micro_f1, part.samples_f1, part.hamming_loss)
+        assert f"{name}{part.rows}{''.join(map(shown, figures))}" in text
 
 
 def test_every_threshold_stands_beside_its_label() -> None:

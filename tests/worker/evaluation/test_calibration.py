@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from service.jobs.report import CalibrationError
 from service.store.records import Task
 from worker.evaluation.calibration import activate, calibration_error, fit_temperature, reliability_bins
 from worker.evaluation.metrics import Binary, Floats, decide
@@ -56,3 +57,27 @@ def test_ece_and_brier_of_a_case_done_by_hand() -> None:
 def test_claims_at_the_edges_have_a_bin() -> None:
     bins = reliability_bins(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
     assert [(part.low, part.high) for part in bins] == [(0.0, pytest.approx(1 / 15)), (pytest.approx(14 / 15), 1.0)]
+
+
+@pytest.mark.parametrize("task", ["choosing", "deciding"])
+@pytest.mark.parametrize("boast", [1.5, 3.0])
+def test_the_intervals_of_both_errors_mostly_cover_what_many_rows_say(task: Task, boast: float) -> None:
+    def measured(rows: int, seed: int) -> CalibrationError:
+        logits, truth = honest(task, rows, seed)
+        return calibration_error(activate(logits * boast, task), truth, task)
+
+    expected, found = measured(5_000, 0), [measured(200, seed) for seed in range(1, 41)]
+    for name in ("ece", "brier"):
+        intervals, true = [error.intervals[name] for error in found], getattr(expected, name)
+        covered = sum(own.low <= true <= own.high for own in intervals)
+        assert covered >= 31, f"{name}: {covered} of 40 where 38 are meant"
+        assert all(own.low <= own.value <= own.high and own.support == 200 for own in intervals)
+        assert [own.value for own in intervals] == [getattr(error, name) for error in found]
+
+
+def test_an_honest_models_ece_may_be_next_to_nothing() -> None:
+    """Its figure on few rows is noise; the interval must reach down to what is true."""
+    logits, truth = honest("choosing", 100)
+    found = calibration_error(activate(logits, "choosing"), truth, "choosing").intervals["ece"]
+    assert found.value > 0.05
+    assert found.low < 0.03

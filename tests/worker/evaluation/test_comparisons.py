@@ -7,7 +7,7 @@ from parts.toy_text import choosing, deciding
 from service.datasets.dataset import Example
 from service.jobs.spec import HeadRows
 from service.store.records import Task
-from worker.evaluation.baselines import compare, majority, out_of_fold, tfidf
+from worker.evaluation.baselines import LEAST_ROWS, compare, majority, out_of_fold, tfidf
 from worker.evaluation.comparisons import Measured, compare_with_simple_models
 from worker.evaluation.metrics import Binary, Floats, decide, macro_f1, to_matrix
 from worker.evaluation.suspects import find_suspects
@@ -48,6 +48,20 @@ def test_tfidf_learns_words_that_decide(task: Task) -> None:
     assert macro_f1(truth, decide(found, task)) > 0.9
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_tfidf_of_a_single_label_says_how_likely_it_is(share: float) -> None:
+    texts, labels = deciding(40)
+    truth = np.array([[int("fruit" in own or share == 1)] for own in labels])
+    found = tfidf(texts, truth, texts, "deciding")
+    assert np.array_equal(decide(found, "deciding"), truth)
+
+
+def test_tfidf_of_texts_without_a_word_goes_by_their_characters() -> None:
+    texts = ["🍏🍎 🍐", "🐕 🐈!", "🍏 🍐🍐", "🐈🐕 ..."] * 5
+    truth = np.array([[1, 0], [0, 1]] * 10)
+    assert np.array_equal(decide(tfidf(texts, truth, texts, "choosing"), "choosing"), truth)
+
+
 def test_a_better_model_beats_a_baseline_and_an_equal_one_does_not() -> None:
     generator = np.random.default_rng(0)
     _, truth = clusters(300)
@@ -63,6 +77,15 @@ def test_a_better_model_beats_a_baseline_and_an_equal_one_does_not() -> None:
     assert (same.gain.low, same.gain.high, same.beaten) == (0, 0, False)  # paired: the same mistakes cancel out
 
 
+def test_a_handful_of_test_rows_proves_nothing() -> None:
+    truth = np.tile(np.eye(2, dtype=np.int64), (LEAST_ROWS // 2, 1))
+    wrong = truth[:, ::-1]
+    few = compare("majority", truth[1:], truth[1:], wrong[1:])
+    assert few.gain.low > 0
+    assert not few.beaten
+    assert compare("majority", truth, truth, wrong).beaten
+
+
 def test_planted_wrong_labels_are_the_first_suspects() -> None:
     features, truth = clusters(300)
     planted = [3, 50, 120, 200, 299]
@@ -76,6 +99,13 @@ def test_planted_wrong_labels_are_the_first_suspects() -> None:
         assert suspect.probability < 0.3
     clean = find_suspects(examples_of(truth), truth, out_of_fold(features, truth, "choosing"), LABELS, "choosing")
     assert len(clean) < 5
+
+
+@pytest.mark.parametrize("task", ["choosing", "deciding"])
+def test_a_training_row_that_is_alone_is_no_suspect(task: Task) -> None:
+    features, truth = clusters(1)
+    doubted = out_of_fold(features, truth, task)
+    assert find_suspects(examples_of(truth), truth, doubted, LABELS, task) == []
 
 
 def test_for_deciding_the_one_label_in_doubt_is_turned_over() -> None:
@@ -107,6 +137,17 @@ def test_trained_in_one_language_and_tested_in_each() -> None:
     assert min(x for x in (same, own) if x is not None) > 0.9
     assert max(x for x in (other, back) if x is not None) < 0.4
     assert model == [1.0, 1.0]
+
+
+def test_a_language_with_a_single_label_has_the_f1_of_that_label() -> None:
+    features, truth = clusters(80)
+    truth[40:] = [1, 0, 0]
+    predicted = truth.copy()
+    predicted[40:44] = [0, 1, 0]
+    rows = examples_of(truth, language=["de"] * 40 + ["en"] * 40)
+    found = make_transfer((rows, features, truth), (rows, features, truth), predicted, "choosing")
+    assert found is not None
+    assert found.macro_f1[-1] == pytest.approx([1.0, 72 / 76])
 
 
 @pytest.mark.parametrize("task", ["choosing", "deciding"])

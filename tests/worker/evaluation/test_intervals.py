@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from worker.evaluation.intervals import Bootstrap, label_f1, macro_f1_draws, micro_f1_draws, wilson
+from worker.evaluation.intervals import Bootstrap, label_f1_draws, macro_f1_draws, micro_f1_draws, wilson
 from worker.evaluation.metrics import Binary, macro_f1
 
 
@@ -54,7 +54,7 @@ def test_weights_of_one_give_scikit_learns_figures() -> None:
     once = np.ones((1, 80))
     assert macro_f1_draws(once, truth, predicted)[0] == pytest.approx(macro_f1(truth, predicted))
     assert micro_f1_draws(once, truth, predicted)[0] == pytest.approx(f1_score(truth, predicted, average="micro"))
-    assert label_f1(once, truth, predicted)[0] == pytest.approx(f1_score(truth, predicted, average=None))
+    assert label_f1_draws(once, truth, predicted)[0] == pytest.approx(f1_score(truth, predicted, average=None))
 
 
 def test_a_label_that_a_draw_misses_does_not_count_as_failed_in_it() -> None:
@@ -67,6 +67,15 @@ def test_a_label_that_a_draw_misses_does_not_count_as_failed_in_it() -> None:
         == pytest.approx(macro_f1(never, never))
         == pytest.approx(2 / 3)
     )
+
+
+def test_a_draw_counts_the_same_labels_whatever_was_predicted() -> None:
+    truth = np.array([[1, 0], [1, 0], [0, 1]])
+    daring = np.array([[1, 0], [0, 1], [0, 1]])
+    timid = np.array([[1, 0], [0, 0], [0, 0]])
+    without_the_last = np.array([[2.0, 1.0, 0.0]])  # and so without the second label
+    first, second = (macro_f1_draws(without_the_last, truth, predicted)[0] for predicted in (daring, timid))
+    assert first == second == pytest.approx(0.8)
 
 
 def test_the_interval_of_a_mean_holds_the_mean_and_shrinks_with_rows() -> None:

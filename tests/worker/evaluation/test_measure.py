@@ -12,13 +12,15 @@ from worker.evaluation.measure import measure
 LABELS = ["a", "b", "c"]
 
 
-def measured(task: Task, scores: list[list[float]], truth: list[tuple[str, ...]]) -> tuple[Result, str]:
-    card = ModelCard(task, LABELS, 64, "x", "j", "s", [0.5] * 3 if task == "deciding" else [])
+def measured(
+    task: Task, scores: list[list[float]], truth: list[tuple[str, ...]], labels: list[str] = LABELS
+) -> tuple[Result, str]:
+    card = ModelCard(task, labels, 64, "x", "j", "s", [0.5] * len(labels) if task == "deciding" else [])
     rows = [Encoding([0, 5, 2], truncated=number == 0) for number in range(len(truth))]
     matrix = np.array(scores)
     predictions = read_predictions(matrix.astype(np.float32), rows, card)
-    examples = [Example(f"text {number}", labels) for number, labels in enumerate(truth)]
-    return measure(examples, rows, matrix, predictions, LABELS, task)
+    examples = [Example(f"text {number}", own) for number, own in enumerate(truth)]
+    return measure(examples, rows, matrix, predictions, labels, task)
 
 
 def test_choosing() -> None:
@@ -51,6 +53,19 @@ def test_deciding() -> None:
     assert result.label_counts is not None
     assert result.label_counts["b"].false_positives == 1
     assert result.confusion_matrix is None
+
+
+def test_deciding_on_a_single_label() -> None:
+    """Two hits, one miss, one false alarm and one row that is rightly empty."""
+    scores, truth = [[0.8], [0.7], [0.1], [0.9], [0.2]], [("a",), ("a",), ("a",), (), ()]
+    result, text = measured("deciding", scores, truth, ["a"])
+    assert result.macro_f1 == result.micro_f1 == result.per_label["a"].f1.value == pytest.approx(4 / 6)
+    assert (result.accuracy, result.samples_f1, result.hamming_loss) == pytest.approx((0.6, 0.6, 0.4))
+    assert result.label_counts is not None
+    assert [*result.label_counts["a"].model_dump().values()] == [2, 1, 1, 1]
+    assert result.classification_report["a"]["recall"] == pytest.approx(2 / 3)
+    assert result.classification_report["a"]["support"] == result.classification_report["macro avg"]["support"] == 3
+    assert text.split()[4:9] == ["a", "0.667", "0.667", "0.667", "3"]
 
 
 def test_every_interval_holds_its_figure() -> None:

@@ -50,3 +50,11 @@ def test_a_label_that_validation_never_has_takes_the_one_for_all() -> None:
     p, truth = separable(500, [0.3, 0.5], [200, 0])
     first, second = fit_thresholds(p, truth)
     assert second == pytest.approx(first, abs=0.1)
+
+
+def test_between_two_best_ranges_no_threshold_is_taken() -> None:
+    """One positive is low, one high, and two negatives are just below the latter: F1 is 2/3 with all four, or with the
+    high one alone, and less in between."""
+    p, truth = np.array([[0.12], [0.97], [0.85], [0.85]]), np.array([[1], [1], [0], [0]])
+    (threshold,) = fit_thresholds(p, truth)
+    assert f1_score(truth[:, 0], p[:, 0] >= threshold) == pytest.approx(2 / 3)

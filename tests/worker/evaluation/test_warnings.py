@@ -34,3 +34,11 @@ def test_a_lead_that_is_smaller_than_the_luck_of_seeds_is_a_warning(scores: tupl
     runs = [report.Repeat(seed=n, val_loss=1.0, accuracy=f, macro_f1=f) for n, f in enumerate(scores)]
     codes = [warning.code for warning in report_warnings(made.test, [baseline], summarise(runs))]
     assert ("seeds_differ" in codes) == warned
+
+
+def test_a_lead_on_a_handful_of_rows_is_said_to_be_one() -> None:
+    made = make_report(rows_of_a_label=200)
+    baseline = made.baselines[0].model_copy(update={"beaten": False})
+    assert baseline.gain.low > 0
+    (warning,) = (own for own in report_warnings(made.test, [baseline]) if own.code == "baseline_not_beaten")
+    assert "too few to be sure" in warning.message

@@ -1,8 +1,11 @@
+import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.inference.predictions import Encoding
-from worker.training.batches import Batches, TrainingRow
+from worker.training.batches import Batches, TrainingRow, make_rows
+from worker.training.loss import make_targets
 
 
 def make(rows: int, batch_size: int, seed: int = 0) -> Batches:
@@ -41,3 +44,11 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     first = targets(make(50, 50), 0)
     assert first != targets(make(50, 50), 1)
     assert first != targets(make(50, 50, seed=1), 0)
+
+
+def test_targets_for_deciding_are_views_of_the_labels() -> None:
+    truth = np.array([[0, 1], [1, 1]])
+    rows = make_rows([Encoding([5], False)] * 2, truth, "deciding")
+    assert all(np.shares_memory(row.target, truth) for row in rows)
+    assert make_targets([row.target for row in rows], "deciding", torch.device("cpu")).tolist() == [[0, 1], [1, 1]]
+    assert [row.target for row in make_rows([Encoding([5], False)] * 2, truth, "choosing")] == [1, 0]
