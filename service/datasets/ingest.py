@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from service.access.quotas import check_room_for_bytes
 from service.datasets.checks import check_labels, infer_task, to_examples
 from service.datasets.complaints import Complaints
-from service.datasets.dataset import SPLITS, Dataset, Example
+from service.datasets.dataset import SPLITS, Dataset, Example, folded
 from service.datasets.files import write_dataset
 from service.datasets.formats import RawSplit, read_columns, read_file
 from service.datasets.splitting import iterative_stratification
@@ -163,14 +163,17 @@ def _cut_missing(splits: dict[str, list[Example]], cut: Cut, complaints: Complai
             complaints.add(f"was sent, so it cannot be cut from train; leave out split.{name}", split=name)
     missing = {name: share or DEFAULT_SHARE for name, share in asked.items() if name not in splits}
     if missing and not complaints.count:
-        rows = splits["train"]
+        rows = [replace(row, sent_row=number) for number, row in enumerate(splits["train"])]
         shares = {"train": 1 - sum(missing.values()), **missing}
-        names = iterative_stratification([row.labels for row in rows], shares, cut.seed)
+        kinds = [folded(row.text) for row in rows]  # a text in two splits would flatter the model
+        names = iterative_stratification([row.labels for row in rows], shares, cut.seed, kinds)
         splits = splits | {name: [row for row, own in zip(rows, names, strict=True) if own == name] for name in shares}
         for name in shares:
             if not splits[name]:
-                complaints.add(
-                    f"train is too small to cut {name} from it; add rows or send {name} yourself", split=name
+                message = (
+                    f"train is too small to cut {name} from it, where equal texts stay together; "
+                    f"add other texts or send {name} yourself"
                 )
+                complaints.add(message, split=name)
     complaints.raise_if_any()
     return {name: splits[name] for name in SPLITS}

@@ -73,7 +73,7 @@ def _conflicts(dataset: Dataset) -> list[Json]:
     if not texts:
         return []
     rows = [
-        (split, number)
+        dataset.place(split, number)
         for split in SPLITS
         for number, row in enumerate(dataset.splits[split])
         if folded(row.text) in texts

@@ -56,4 +56,5 @@ def _long_texts(dataset: Dataset) -> list[Json]:
     share = len(rows) / sum(map(len, dataset.splits.values()))
     kind = f"of more than {LONG} characters, by estimate 512 tokens"
     message = f"{counted(len(rows), 'text')} ({share:.1%}) {kind}, so they may be cut at max_length"
-    return [warning("truncation", f"{message}; split them, or put first what decides the label", rows)]
+    places = [dataset.place(*row) for row in rows]
+    return [warning("truncation", f"{message}; split them, or put first what decides the label", places)]
