@@ -12,7 +12,7 @@ from service.datasets.files import write_dataset
 from service.datasets.formats import RawSplit, read_columns, read_file
 from service.datasets.splitting import iterative_stratification
 from service.datasets.warnings import dataset_warnings
-from service.errors import Conflict, NotFound
+from service.errors import Conflict, DiskFull, NotFound, Unavailable
 from service.settings import Settings
 from service.store import datasets as dataset_rows
 from service.store.artifacts import ArtifactStore
@@ -76,6 +76,7 @@ def store_dataset(
     """Checks, cuts and stores an upload. With an idempotency `key`, the same upload again gives the same data set.
 
     Raises: DatasetInvalid, Unreadable, Conflict (quota; a key used for something else); then nothing is kept.
+    Unavailable: whether a database that went silent has kept it is not known, so its files stay until a sweep.
     """
     request_sha256 = submission.sha256() if key else ""
     if key:  # before the work; what is at work just now is met below
@@ -101,15 +102,22 @@ def store_dataset(
         "test_sha256": sums["test"],
     }
 
-    def add(tx: Transaction) -> DatasetRecord:
-        check_room_for_bytes(count_to_add(tx, project), values["bytes"], settings)
-        return dataset_rows.add(tx, values)
+    added = is_needed = False
 
-    is_new = False
+    def add(tx: Transaction) -> DatasetRecord:
+        nonlocal added
+        check_room_for_bytes(count_to_add(tx, project), values["bytes"], settings)
+        record = dataset_rows.add(tx, values)
+        added = True
+        return record
+
     try:
-        record, is_new = make_once(database, project, key, request_sha256, add, dataset_rows.get)
+        record, is_needed = make_once(database, project, key, request_sha256, add, dataset_rows.get)
+    except Unavailable as error:  # after the row was added it may be the commit that is not answered, but done
+        is_needed = added and not isinstance(error, DiskFull)
+        raise
     finally:
-        if not is_new:
+        if not is_needed:
             artifacts.remove("datasets", dataset_id)
     return record
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from service.settings import Settings, read_settings
 from service.store import datasets as dataset_rows
 from service.store import jobs as job_rows
 from service.store.artifacts import MANIFEST, ArtifactStore
-from service.store.database import Database
+from service.store.database import Database, Transaction
 from service.store.migrate import migrate
 from service.store.records import DatasetRecord
 
@@ -245,6 +246,28 @@ def test_a_database_that_fails_leaves_nothing_on_disk(shelter: Shelter) -> None:
     with pytest.raises(Unavailable):
         shelter.store(submission(train=fruit()))
     assert shelter.files() == []
+
+
+class Silent(Database):
+    """Commits, but does not say so: as PostgreSQL does whose answer comes too late."""
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        with super().write() as tx:
+            yield tx
+        raise Unavailable("the database does not answer")
+
+
+def test_files_stay_when_nobody_knows_whether_the_row_was_committed(shelter: Shelter) -> None:
+    silent = Silent(str(shelter.database.url))
+    with pytest.raises(Unavailable):
+        store_dataset(submission(train=fruit()), SETTINGS, silent, shelter.artifacts, project="default", key="k")
+    silent.close()
+    again = store_dataset(
+        submission(train=fruit()), SETTINGS, shelter.database, shelter.artifacts, project="default", key="k"
+    )
+    assert shelter.rows() == [again.id]
+    assert shelter.read(again) == build_dataset(submission(train=fruit()), SETTINGS)
 
 
 @pytest.mark.parametrize("name", ["max_rows", "max_labels"])
