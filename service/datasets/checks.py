@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from service.datasets.complaints import Complaints
 from service.datasets.dataset import Dataset, Example, Scalar
-from service.datasets.formats import SEPARATOR, RawRow, RawSplit
+from service.datasets.rows import SEPARATOR, RawRow, RawSplit
 from service.settings import Settings
 from service.store.records import Task
 

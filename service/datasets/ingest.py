@@ -9,7 +9,8 @@ from service.datasets.checks import check_labels, infer_task, to_examples
 from service.datasets.complaints import Complaints
 from service.datasets.dataset import SPLITS, Dataset, Example, folded
 from service.datasets.files import write_dataset
-from service.datasets.formats import RawSplit, read_columns, read_file
+from service.datasets.formats import read_columns, read_file
+from service.datasets.rows import RawSplit
 from service.datasets.splitting import iterative_stratification
 from service.datasets.warnings import dataset_warnings
 from service.errors import Conflict, DiskFull, NotFound, Unavailable

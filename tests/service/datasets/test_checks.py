@@ -7,7 +7,7 @@ import pytest
 from service.datasets.checks import check_labels, infer_task, to_examples
 from service.datasets.complaints import Complaints
 from service.datasets.dataset import Dataset, Example, Scalar
-from service.datasets.formats import RawRow, RawSplit
+from service.datasets.rows import RawRow, RawSplit
 from service.errors import DatasetInvalid, Detail
 from service.settings import Settings, read_settings
 from service.store.records import Task

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from parts.toy_text import choosing, columns
 from service.datasets import json_text
 from service.datasets.complaints import Complaints
-from service.datasets.formats import RawRow, RawSplit, read_columns, read_file
+from service.datasets.formats import read_columns, read_file
 from service.datasets.json_text import count_values, parse_json
+from service.datasets.rows import RawRow, RawSplit
 from service.errors import Detail, TooLarge, Unreadable, UnsupportedMedia
 from service.settings import read_settings
 
