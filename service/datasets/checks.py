@@ -1,9 +1,10 @@
 """From rows as they were sent to a checked data set, or to complaints that name split, row and field."""
 
 from collections.abc import Mapping
+from typing import cast
 
 from service.datasets.complaints import Complaints
-from service.datasets.dataset import Dataset, Example, Scalar
+from service.datasets.dataset import NOTHING, Dataset, Example, Scalar
 from service.datasets.rows import SEPARATOR, RawRow, RawSplit
 from service.settings import Settings
 from service.store.records import Task
@@ -27,8 +28,10 @@ def infer_task(splits: Mapping[str, RawSplit]) -> Task:
     return "choosing"
 
 
-def to_examples(split: RawSplit, name: str, task: Task, settings: Settings, complaints: Complaints) -> list[Example]:
-    """Checked examples; a row with a fault gives a complaint."""
+def to_examples(
+    split: RawSplit, name: str, task: Task, settings: Settings, complaints: Complaints, *, numbered: bool = False
+) -> list[Example]:
+    """Checked examples, `numbered` where they will be cut; a row with a fault gives a complaint."""
     if len(split.rows) > settings.max_rows:
         complaints.add(f"has too many rows; the most here is {settings.max_rows}", split=name)
         return []
@@ -36,8 +39,9 @@ def to_examples(split: RawSplit, name: str, task: Task, settings: Settings, comp
     for number, row in enumerate(split.rows):
         text = _text(row, name, number, settings.max_text_bytes, complaints)
         labels = _labels(row, split.cells, task, name, number, complaints)
-        extra = _extra(row, name, number, settings.max_text_bytes, complaints)
-        examples.append(Example(text, labels, extra) if extra else Example(text, labels))
+        _check_extra(row, name, number, settings.max_text_bytes, complaints)
+        extra = cast("Mapping[str, Scalar]", row.extra)  # as the check has found; a copy would be much memory
+        examples.append(Example(text, labels, extra or NOTHING, number if numbered else None))
     return examples
 
 
@@ -103,8 +107,7 @@ def _label_fault(label: object) -> str | None:
     return why_unsafe(label)
 
 
-def _extra(row: RawRow, split: str, number: int, max_bytes: int, complaints: Complaints) -> dict[str, Scalar]:
-    kept: dict[str, Scalar] = {}
+def _check_extra(row: RawRow, split: str, number: int, max_bytes: int, complaints: Complaints) -> None:
     for name, value in row.extra.items():
         if not isinstance(value, Scalar):
             complaints.add("must be a string, a number, true, false or null", split=split, row=number, field=name)
@@ -112,9 +115,6 @@ def _extra(row: RawRow, split: str, number: int, max_bytes: int, complaints: Com
             complaints.add(message, split=split, row=number)
         elif isinstance(value, str) and (message := why_unsafe(value) or _why_long(value, max_bytes)):
             complaints.add(message, split=split, row=number, field=name)
-        else:
-            kept[name] = value
-    return kept
 
 
 def check_labels(dataset: Dataset, settings: Settings, complaints: Complaints) -> None:

@@ -9,7 +9,7 @@ from service.store.records import Json, Task
 SPLITS = ("train", "val", "test")
 Scalar = str | int | float | bool | None
 Place = tuple[str, int]  # split, row
-_NOTHING: Mapping[str, Scalar] = {}
+NOTHING: Mapping[str, Scalar] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Example:
 
     text: str
     labels: tuple[str, ...]
-    extra: Mapping[str, Scalar] = field(default_factory=lambda: _NOTHING)
+    extra: Mapping[str, Scalar] = field(default_factory=lambda: NOTHING)
     sent_row: int | None = None
 
 

@@ -10,9 +10,9 @@ import io
 from itertools import islice
 
 from service.datasets.complaints import Complaints, shorten
-from service.datasets.json_text import parse_json
+from service.datasets.json_text import count_parsed, parse_json, why_too_many
 from service.datasets.lines import bounded_lines, row_bytes
-from service.datasets.rows import RawRow, RawSplit, find_columns
+from service.datasets.rows import Columns, RawRow, RawSplit, find_columns
 from service.datasets.tables import read_table
 from service.errors import ClassiglotError, UnsupportedMedia
 from service.settings import Settings
@@ -56,28 +56,38 @@ def read_columns(value: object, split: str, complaints: Complaints) -> RawSplit:
 
 
 def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
-    """One object a line; empty lines are passed over."""
+    """One object a line; empty lines are passed over, and nothing is read on where there are too many values."""
     longest = row_bytes(settings.max_text_bytes)
     lines = (
         (n, line) for n, line in enumerate(bounded_lines(io.BytesIO(data), longest), 1) if line is None or line.strip()
     )
     rows: list[RawRow] = []
+    known: dict[tuple[str, ...], Columns] = {}
+    values = 0
     for number, line in islice(lines, settings.max_rows + 1):
         row = RawRow(None, None, {})
         if line is None:
             complaints.add(f"line {number} is longer than {longest} bytes; cut its text", split=split, row=len(rows))
         else:
             try:
-                row = _row_of_object(parse_json(line, f"line {number}"), number, split, len(rows), complaints)
+                value = parse_json(line, f"line {number}")
+                values += count_parsed(value)
+                row = _row_of_object(value, known, number, split, len(rows), complaints)
             except ClassiglotError as error:
                 complaints.add(error.message, split=split, row=len(rows))
         rows.append(row)
+        if message := why_too_many(values):
+            complaints.add(message, split=split, row=len(rows) - 1)
+            break
     return RawSplit(rows)
 
 
-def _row_of_object(value: object, line: int, split: str, row: int, complaints: Complaints) -> RawRow:
+def _row_of_object(
+    value: object, known: dict[tuple[str, ...], Columns], line: int, split: str, row: int, complaints: Complaints
+) -> RawRow:
+    """`known`: columns by the names of a row, which are the same in most."""
     if not isinstance(value, dict):
         complaints.add(f'line {line} must be an object {{"text": …, "label": …}}', split=split, row=row)
-    elif columns := find_columns(list(value), split, complaints, row=row):
-        return columns.row(value)
+    elif columns := known.get(names := tuple(value)) or find_columns(names, split, complaints, row=row):
+        return known.setdefault(names, columns).row(value)
     return RawRow(None, None, {})

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 from service.access.quotas import check_room_for_bytes
 from service.datasets.checks import check_labels, infer_task, to_examples
@@ -144,7 +144,11 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     raw = {name: _read(name, sent, complaints, settings) for name, sent in submission.splits.items()}
     complaints.raise_if_any()
     task = submission.task or infer_task(raw)
-    splits = {name: to_examples(split, name, task, settings, complaints) for name, split in raw.items()}
+    parted = "train" if len(raw) < len(SPLITS) else None
+    splits = {
+        name: to_examples(raw.pop(name), name, task, settings, complaints, numbered=name == parted)  # both: much memory
+        for name in list(raw)
+    }
     total = sum(map(len, splits.values()))
     if total > settings.max_rows:
         complaints.add(f"{total} rows in all; the most here is {settings.max_rows}")
@@ -172,7 +176,7 @@ def _cut_missing(splits: dict[str, list[Example]], cut: Cut, complaints: Complai
             complaints.add(f"was sent, so it cannot be cut from train; leave out split.{name}", split=name)
     missing = {name: share or DEFAULT_SHARE for name, share in asked.items() if name not in splits}
     if missing and not complaints.count:
-        rows = [replace(row, sent_row=number) for number, row in enumerate(splits["train"])]
+        rows = splits["train"]
         shares = {"train": 1 - sum(missing.values()), **missing}
         kinds = [folded(row.text) for row in rows]  # a text in two splits would flatter the model
         names = iterative_stratification([row.labels for row in rows], shares, cut.seed, kinds)

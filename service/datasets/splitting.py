@@ -24,7 +24,7 @@ def iterative_stratification(
         kinds: of each row; rows of one kind stay together. None: each row is of its own.
     """
     groups = _grouped(range(len(label_sets)) if kinds is None else kinds)
-    counts = [Counter(label for row in rows for label in label_sets[row] or (None,)) for rows in groups]
+    counts = _counts(groups, label_sets)
     strata = _strata(groups, counts, seed)
     left = {label: sum(counts[group][label] for group in members) for label, members in strata.items()}
     wanted = {label: {name: share * rows for name, share in fractions.items()} for label, rows in left.items()}
@@ -54,6 +54,13 @@ def _grouped(kinds: Sequence[Hashable]) -> list[list[int]]:
     for row, kind in enumerate(kinds):
         groups.setdefault(kind, []).append(row)
     return list(groups.values())
+
+
+def _counts(groups: Sequence[Sequence[int]], label_sets: Sequence[Sequence[str]]) -> list[Counter[str | None]]:
+    """Of each group how many rows have a label. Most are alike, and a million of their own would be much memory."""
+    known: dict[tuple[str | None, ...], Counter[str | None]] = {}
+    held = (tuple(label for row in rows for label in label_sets[row] or (None,)) for rows in groups)
+    return [known.get(labels) or known.setdefault(labels, Counter(labels)) for labels in held]
 
 
 def _strata(

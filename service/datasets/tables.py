@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from service.datasets.complaints import Complaints
+from service.datasets.json_text import why_too_many
 from service.datasets.lines import TableLines, row_bytes
 from service.datasets.rows import Columns, RawRow, RawSplit, find_columns
 from service.settings import Settings
@@ -40,9 +41,13 @@ def _rows_of_cells(
     split: str,
     complaints: Complaints,
 ) -> Iterator[RawRow]:
-    row = 0
+    row = values = 0
     for cells in reader:
         lines.read = 0
+        values += len(cells)
+        if message := why_too_many(values):
+            complaints.add(message, split=split, row=row)
+            return
         if not cells:
             continue  # an empty line
         if len(cells) != len(header):

@@ -251,6 +251,31 @@ def test_values_are_counted_without_parsing(value: object, chunk: int) -> None:
         assert count_values(json.dumps(value, ensure_ascii=False).encode()) == count(value)
 
 
+@pytest.mark.parametrize(
+    ("filename", "data"),
+    [
+        ("t.csv", "text,label,a,b\n" + "x,a,1,2\n" * 300),
+        ("t.tsv", "text\tlabel\ta\tb\n" + "x\ta\t1\t2\n" * 300),
+        ("t.jsonl", '{"text": "x", "label": "a", "a": 1, "b": 2}\n' * 300),
+        ("t.jsonl", '{"text": "x", "label": "a", "n": [[0], 0]}\n' * 200),
+    ],
+)
+def test_rows_of_more_values_than_memory_has_room_for_are_refused(
+    monkeypatch: pytest.MonkeyPatch, filename: str, data: str
+) -> None:
+    monkeypatch.setattr(json_text, "MOST_VALUES", 1000)
+    detail = complaint_of(filename, data)
+    assert "more than 1,000 values are reached; leave out columns or rows" in detail.message
+    assert detail.row == (166 if "[0]" in data else 250)
+    monkeypatch.setattr(json_text, "MOST_VALUES", 1200)
+    assert len(rows_of(filename, data)) == (200 if "[0]" in data else 300)
+
+
+def test_rows_share_the_names_of_their_columns() -> None:
+    one, other = rows_of("t.jsonl", '{"text": "x", "label": "a", "a note": 1}\n' * 2)
+    assert next(iter(one.extra)) is next(iter(other.extra))
+
+
 def test_values_without_end_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_text, "MOST_VALUES", 1000)
     with pytest.raises(TooLarge, match=r"more than 1,000 values; send rows as lines of a .jsonl or .csv file"):
