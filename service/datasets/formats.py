@@ -2,7 +2,8 @@
 
 `.json` and JSON bodies  {"Text": […], "Labels": […], "any other column": […]}
 `.jsonl`                 {"text": "…", "label": "…"} or {"text": "…", "labels": ["…"]} a line
-`.csv`, `.tsv`           a header with `text` and `label` or `labels`; several labels in a cell: a|b
+`.csv`, `.tsv`           a header with `text` and `label` or `labels`; several labels in a cell: a|b;
+                         semicolons where the header is one column without them
 Column names are compared without regard to case. Rows count from 0, lines of a file from 1.
 """
 

@@ -1,10 +1,11 @@
 """Rows of a split as they were sent, not yet checked, and which of their columns is what."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.datasets.complaints import Complaints
+from service.datasets.complaints import Complaints, shorten
 
 SEPARATOR = "|"  # between several labels in a table's cell
 LABEL_COLUMNS = ("labels", "label")
@@ -48,8 +49,9 @@ def find_columns(header: Sequence[str], split: str, complaints: Complaints, row:
         complaints.add("needs exactly one column `Text`", split=split, row=row, field="Text")
     if len(labels) != 1:
         complaints.add("needs exactly one column `Labels` (or `label`)", split=split, row=row, field="Labels")
-    if len(set(lower)) != len(lower):
-        complaints.add("names a column twice", split=split, row=row)
+    if twice := [name for name, count in Counter(lower).items() if count > 1]:
+        message = f"names a column twice, {shorten(twice[0])!r}; rename or remove one of them"
+        complaints.add(message, split=split, row=row)
     if len(header) > MAX_COLUMNS:
         complaints.add(f"has {len(header)} columns; the most is {MAX_COLUMNS}", split=split, row=row)
     for name in header:

@@ -1,59 +1,143 @@
-"""A split as CSV (RFC 4180) or TSV with a header line."""
+"""A split as CSV (RFC 4180) or TSV with a header line, and what spreadsheets make of these."""
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from service.datasets.complaints import Complaints
 from service.datasets.json_text import why_too_many
 from service.datasets.lines import TableLines, row_bytes
-from service.datasets.rows import Columns, RawRow, RawSplit, find_columns
+from service.datasets.rows import LABEL_COLUMNS, Columns, RawRow, RawSplit, find_columns
 from service.settings import Settings
 
 csv.field_size_limit(2**31 - 1)  # the limits are ours, and are checked with a message that names the row
+MOST_DOUBTFUL = 1000  # rows, and labels in one: looking must not take more memory than reading
+_SEPARATOR_LINE = re.compile(r'"?sep=.?"?\s*', re.IGNORECASE)  # Excel's, for Excel
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
     """No more than one row over the limit: there may be no end."""
-    lines = TableLines(io.BytesIO(data), row_bytes(settings.max_text_bytes))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    lines = _RowLines(io.BytesIO(data), row_bytes(settings.max_text_bytes))
     rows: list[RawRow] = []
     try:
-        header = [name.strip() for name in next(reader, [])]
+        first = _header_line(lines)
+        delimiter = _delimiter(first, delimiter)
+        reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+        header = _trimmed([name.strip() for name in next(reader, [])], 0)
         if columns := find_columns(header, split, complaints):
-            made = _rows_of_cells(reader, lines, header, columns, split, complaints)
-            rows.extend(islice(made, settings.max_rows + 1))
+            table = _Table(header, columns, delimiter, split, complaints)
+            rows.extend(islice(table.read(reader, lines, data), settings.max_rows + 1))
+            table.complain_of_swallowed_rows(rows)
     except csv.Error as error:
         hint = "is a quotation mark left open? does a line end in a carriage return alone?"
-        complaints.add(f"line {reader.line_num}: {error}; {hint}", split=split, row=len(rows))
+        complaints.add(f"line {lines.number}: {error}; {hint}", split=split, row=len(rows))
     except UnicodeDecodeError:
-        message = f"is not UTF-8 (line {reader.line_num + 1}); save it as UTF-8 and send it again"
-        complaints.add(message, split=split, row=len(rows) if reader.line_num else None)
+        message = f"is not UTF-8 (line {lines.number + 1}); save it as UTF-8 and send it again"
+        complaints.add(message, split=split, row=len(rows) if lines.number else None)
     return RawSplit(rows, cells=True)
 
 
-def _rows_of_cells(
-    reader: Iterator[list[str]],
-    lines: TableLines,
-    header: Sequence[str],
-    columns: Columns,
-    split: str,
-    complaints: Complaints,
-) -> Iterator[RawRow]:
-    row = values = 0
-    for cells in reader:
-        lines.read = 0
-        values += len(cells)
-        if message := why_too_many(values):
-            complaints.add(message, split=split, row=row)
-            return
-        if not cells:
-            continue  # an empty line
-        if len(cells) != len(header):
-            message = f"has {len(cells)} cells where the header has {len(header)}"
-            complaints.add(message, split=split, row=row)
-            yield RawRow(None, None, {})
-        else:
-            yield columns.row(dict(zip(header, cells, strict=True)))
-        row += 1
+class _RowLines(TableLines):
+    """Knows which lines a row took."""
+
+    number = 0  # of the line read last
+    row_end = 0  # bytes up to the end of the row read last
+
+    def __next__(self) -> str:
+        line = super().__next__()
+        self.number += 1
+        return line
+
+    def end_row(self) -> None:
+        self.row_end += self.read
+        self.read = 0
+
+
+def _header_line(lines: _RowLines) -> str:
+    """The first that says something."""
+    for line in lines:
+        lines.end_row()
+        if line.strip(" \t\r\n,;") and not _SEPARATOR_LINE.fullmatch(line):
+            return line
+    return ""
+
+
+def _delimiter(header: str, expected: str) -> str:
+    """A semicolon where the header is one column without it, and has what is needed with it: so Excel writes CSV
+    wherever a comma is what begins decimals."""
+    names = {name.strip(' "\r\n').casefold() for name in header.split(";")}
+    needed = "text" in names and not names.isdisjoint(LABEL_COLUMNS)
+    return ";" if needed and expected not in header else expected
+
+
+def _trimmed(cells: list[str], least: int) -> list[str]:
+    """Without empty cells at the end, down to `least`."""
+    while len(cells) > least and not cells[-1].strip():
+        cells.pop()
+    return cells
+
+
+@dataclass
+class _Table:
+    header: list[str]
+    columns: Columns
+    delimiter: str
+    split: str
+    complaints: Complaints
+    doubtful: list[tuple[int, int, int, set[str]]] = field(default_factory=list)  # row, its lines, labels in them
+
+    def read(self, reader: Iterator[list[str]], lines: _RowLines, data: bytes) -> Iterator[RawRow]:
+        row = values = 0
+        lines.end_row()  # the header
+        line, start = lines.number, lines.row_end
+        for cells in reader:
+            lines.end_row()
+            if lines.number > line + 1:
+                self._look_for_rows(data[start : lines.row_end].decode(), row, line + 1, lines.number)
+            line, start = lines.number, lines.row_end
+            if len(cells) < 2 and not "".join(cells).strip():
+                continue  # an empty line, or one of spaces
+            values += len(cells)
+            if message := why_too_many(values):
+                self.complaints.add(message, split=self.split, row=row)
+                return
+            yield self._row(_trimmed(cells, len(self.header)), row)
+            row += 1
+
+    def _row(self, cells: Sequence[str], row: int) -> RawRow:
+        if len(cells) == len(self.header):
+            return self.columns.row(dict(zip(self.header, cells, strict=True)))
+        hint = "write each cell, even an empty one"
+        if len(cells) > len(self.header):
+            hint = f"put a text with {_NAMES[self.delimiter]} in quotation marks, and double those inside"
+        message = f"has {len(cells)} cells where the header has {len(self.header)}; {hint}"
+        self.complaints.add(message, split=self.split, row=row)
+        return RawRow(None, None, {})
+
+    def _look_for_rows(self, written: str, row: int, first: int, last: int) -> None:
+        """Remembers a row each of whose lines has as many cells as a row. A text of lines may have that by chance
+        ("Hi Bob," at the start of a letter), but then no line has a label in the label's place."""
+        place = self.header.index(self.columns.labels)
+        labels: set[str] = set()
+        for line in filter(str.strip, io.StringIO(written)):
+            cells = _trimmed(line.split(self.delimiter), len(self.header))
+            if len(cells) != len(self.header) or len(labels) == MOST_DOUBTFUL:
+                return
+            labels.add(cells[place].strip(' "\r\n'))
+        if len(self.doubtful) < MOST_DOUBTFUL:
+            self.doubtful.append((row, first, last, labels))
+
+    def complain_of_swallowed_rows(self, rows: Sequence[RawRow]) -> None:
+        """A cell that begins with a quotation mark runs on to the next that ends in one, and takes that one's label."""
+        known = {row.labels.strip() for row in rows if isinstance(row.labels, str) and row.labels.strip()}
+        for row, first, last, labels in self.doubtful:
+            if labels <= known:
+                message = (
+                    f"takes lines {first} to {last}, each of which looks like a row of its own; where a text begins "
+                    "with a quotation mark, put the text in quotation marks, and double those inside"
+                )
+                self.complaints.add(message, split=self.split, row=row)
