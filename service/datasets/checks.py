@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from service.datasets.complaints import Complaints
-from service.datasets.dataset import NOTHING, Dataset, Example, Scalar
+from service.datasets.dataset import NOTHING, Dataset, Example, Place, Scalar
 from service.datasets.rows import SEPARATOR, RawRow, RawSplit
 from service.settings import Settings
 from service.store.records import Task
@@ -12,20 +12,22 @@ from service.store.records import Task
 MAX_LABEL = 200  # characters
 
 
-def infer_task(splits: Mapping[str, RawSplit]) -> Task:
+def infer_task(splits: Mapping[str, RawSplit]) -> tuple[Task, list[Place]]:
     """Lists of labels mean deciding, single strings choosing.
 
-    In a table's cells, a separator anywhere, or a row without a label, means deciding.
+    In a table's cells, a separator anywhere, or a row without a label, means deciding; such cells are returned,
+    where nothing but they decided it.
     """
-    for split in splits.values():
-        for row in split.rows:
-            several = isinstance(row.labels, list)
-            in_cell = (
-                split.cells and isinstance(row.labels, str) and (SEPARATOR in row.labels or not row.labels.strip())
-            )
-            if several or in_cell:
-                return "deciding"
-    return "choosing"
+    if any(isinstance(row.labels, list) for split in splits.values() for row in split.rows):
+        return "deciding", []
+    cells = [
+        (name, number)
+        for name, split in splits.items()
+        if split.cells
+        for number, row in enumerate(split.rows)
+        if isinstance(row.labels, str) and (SEPARATOR in row.labels or not row.labels.strip())
+    ]
+    return "deciding" if cells else "choosing", cells
 
 
 def to_examples(

@@ -27,11 +27,15 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """All three splits, checked. `labels` is sorted; its order is the order of a model's outputs."""
+    """All three splits, checked. `labels` is sorted; its order is the order of a model's outputs.
+
+    `deciding_cells`: cells of a table as it was sent, none or several labels, from which alone the task was inferred.
+    """
 
     task: Task
     labels: list[str]
     splits: dict[str, list[Example]]
+    deciding_cells: Sequence[Place] = field(default=(), compare=False)
 
     def place(self, split: str, row: int) -> Place:
         """Where its sender finds a row of a split."""

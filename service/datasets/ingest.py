@@ -143,7 +143,7 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     complaints = Complaints()
     raw = {name: _read(name, sent, complaints, settings) for name, sent in submission.splits.items()}
     complaints.raise_if_any()
-    task = submission.task or infer_task(raw)
+    task, deciding_cells = (submission.task, []) if submission.task else infer_task(raw)
     parted = "train" if len(raw) < len(SPLITS) else None
     splits = {
         name: to_examples(raw.pop(name), name, task, settings, complaints, numbered=name == parted)  # both: much memory
@@ -160,7 +160,7 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     dataset = Dataset(task, labels, splits)
     check_labels(dataset, settings, complaints)
     complaints.raise_if_any()
-    return Dataset(task, labels, _cut_missing(splits, submission.cut, complaints))
+    return Dataset(task, labels, _cut_missing(splits, submission.cut, complaints), deciding_cells)
 
 
 def _read(name: str, sent: Upload | object, complaints: Complaints, settings: Settings) -> RawSplit:

@@ -24,7 +24,7 @@ from service.store import jobs as job_rows
 from service.store.artifacts import MANIFEST, ArtifactStore
 from service.store.database import Database, Transaction
 from service.store.migrate import migrate
-from service.store.records import DatasetRecord
+from service.store.records import DatasetRecord, Task
 
 SETTINGS = read_settings()
 
@@ -174,6 +174,30 @@ def test_files_of_before_are_read_without_the_rows_that_were_sent(shelter: Shelt
     dataset = read_dataset(folder, record.task, record.labels)
     assert {row.sent_row for rows in dataset.splits.values() for row in rows} == {None}
     assert dataset.place("test", 1) == ("test", 1)
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "rows"),
+    [
+        ({17: ""}, None, [17]),
+        ({17: "a|b", 3: "b | a"}, None, [3, 17]),
+        ({17: "", 3: "", 4: "a|b"}, None, None),  # a tenth: this is meant so
+        ({17: ""}, "deciding", None),
+        ({}, None, None),
+    ],
+)
+def test_few_cells_that_decide_the_task_are_named(
+    shelter: Shelter, cells: dict[int, str], task: Task | None, rows: list[int] | None
+) -> None:
+    labels = [cells.get(row, "ab"[row % 2]) for row in range(30)]
+    table = "\n".join(["text,label", *(f"text {row},{label}" for row, label in enumerate(labels))]).encode()
+    record = shelter.store(Submission("x", task, None, {"train": Upload("a.csv", table)}))
+    assert record.task == ("deciding" if cells else "choosing")
+    found = [warning for warning in record.warnings if warning["code"] == "task_inferred"]
+    assert [warning["rows"] for warning in found] == (
+        [] if rows is None else [[{"split": "train", "row": row} for row in rows]]
+    )
+    assert all("send task=choosing, or fill the cells" in warning["message"] for warning in found)
 
 
 def test_another_seed_cuts_otherwise(shelter: Shelter) -> None:
