@@ -212,3 +212,21 @@ def test_texts_that_may_be_cut_are_named_as_an_estimate() -> None:
     warning = only(rows, "truncation")
     assert warning["message"].startswith("1 text (1.4%) of more than 2000 characters, by estimate 512 tokens")
     assert warning["rows"] == at(("train", 5))
+
+
+@pytest.mark.parametrize(
+    ("text", "long"),
+    [
+        ("委员会将再次开会讨论价格" * 67, True),  # 804
+        ("委员会将再次开会讨论价格" * 66, False),
+        ("電池は三時間で切れます。" * 67, True),
+        ("위원회는 다시 모여서 논" * 77, True),  # 1001, of which 770 are wide
+        ("коммитет соберется снова" * 83, False),
+        ("é" * 2000, False),
+        ("é" * 2001, True),
+    ],
+)
+def test_wide_letters_reach_the_length_earlier(text: str, long: bool) -> None:
+    rows = clean()
+    rows["train"][5] = (text, "b")
+    assert ("truncation" in warnings_of(rows)) is long
