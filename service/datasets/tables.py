@@ -21,7 +21,7 @@ _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
     """No more than one row over the limit: there may be no end."""
-    lines = _RowLines(io.BytesIO(data), row_bytes(settings.max_text_bytes))
+    lines = TableLines(io.BytesIO(data), row_bytes(settings.max_text_bytes))
     rows: list[RawRow] = []
     try:
         first = _header_line(lines)
@@ -41,23 +41,7 @@ def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, 
     return RawSplit(rows, cells=True)
 
 
-class _RowLines(TableLines):
-    """Knows which lines a row took."""
-
-    number = 0  # of the line read last
-    row_end = 0  # bytes up to the end of the row read last
-
-    def __next__(self) -> str:
-        line = super().__next__()
-        self.number += 1
-        return line
-
-    def end_row(self) -> None:
-        self.row_end += self.read
-        self.read = 0
-
-
-def _header_line(lines: _RowLines) -> str:
+def _header_line(lines: TableLines) -> str:
     """The first that says something."""
     for line in lines:
         lines.end_row()
@@ -90,17 +74,18 @@ class _Table:
     complaints: Complaints
     doubtful: list[tuple[int, int, int, set[str]]] = field(default_factory=list)  # row, its lines, labels in them
 
-    def read(self, reader: Iterator[list[str]], lines: _RowLines, data: bytes) -> Iterator[RawRow]:
+    def read(self, reader: Iterator[list[str]], lines: TableLines, data: bytes) -> Iterator[RawRow]:
         row = values = 0
         lines.end_row()  # the header
-        line, start = lines.number, lines.row_end
+        end, last = lines.row_end, lines.number
         for cells in reader:
             lines.end_row()
-            if lines.number > line + 1:
-                self._look_for_rows(data[start : lines.row_end].decode(), row, line + 1, lines.number)
-            line, start = lines.number, lines.row_end
-            if len(cells) < 2 and not "".join(cells).strip():
+            begin, first = end, last + 1
+            end, last = lines.row_end, lines.number
+            if not cells or (len(cells) == 1 and not cells[0].strip()):
                 continue  # an empty line, or one of spaces
+            if last > first:
+                self._look_for_rows(data[begin:end].decode(), row, first, last)
             values += len(cells)
             if message := why_too_many(values):
                 self.complaints.add(message, split=self.split, row=row)
