@@ -1,34 +1,39 @@
 """From rows as they were sent to a checked data set, or to complaints that name split, row and field."""
 
 from collections.abc import Mapping
+from typing import cast
 
 from service.datasets.complaints import Complaints
-from service.datasets.dataset import Dataset, Example, Scalar
-from service.datasets.formats import SEPARATOR, RawRow, RawSplit
+from service.datasets.dataset import NOTHING, Dataset, Example, Place, Scalar
+from service.datasets.rows import SEPARATOR, RawRow, RawSplit
 from service.settings import Settings
 from service.store.records import Task
 
 MAX_LABEL = 200  # characters
 
 
-def infer_task(splits: Mapping[str, RawSplit]) -> Task:
+def infer_task(splits: Mapping[str, RawSplit]) -> tuple[Task, list[Place]]:
     """Lists of labels mean deciding, single strings choosing.
 
-    In a table's cells, a separator anywhere, or a row without a label, means deciding.
+    In a table's cells, a separator anywhere, or a row without a label, means deciding; such cells are returned,
+    where nothing but they decided it.
     """
-    for split in splits.values():
-        for row in split.rows:
-            several = isinstance(row.labels, list)
-            in_cell = (
-                split.cells and isinstance(row.labels, str) and (SEPARATOR in row.labels or not row.labels.strip())
-            )
-            if several or in_cell:
-                return "deciding"
-    return "choosing"
+    if any(isinstance(row.labels, list) for split in splits.values() for row in split.rows):
+        return "deciding", []
+    cells = [
+        (name, number)
+        for name, split in splits.items()
+        if split.cells
+        for number, row in enumerate(split.rows)
+        if isinstance(row.labels, str) and (SEPARATOR in row.labels or not row.labels.strip())
+    ]
+    return "deciding" if cells else "choosing", cells
 
 
-def to_examples(split: RawSplit, name: str, task: Task, settings: Settings, complaints: Complaints) -> list[Example]:
-    """Checked examples; a row with a fault gives a complaint."""
+def to_examples(
+    split: RawSplit, name: str, task: Task, settings: Settings, complaints: Complaints, *, numbered: bool = False
+) -> list[Example]:
+    """Checked examples, `numbered` where they will be cut; a row with a fault gives a complaint."""
     if len(split.rows) > settings.max_rows:
         complaints.add(f"has too many rows; the most here is {settings.max_rows}", split=name)
         return []
@@ -36,8 +41,9 @@ def to_examples(split: RawSplit, name: str, task: Task, settings: Settings, comp
     for number, row in enumerate(split.rows):
         text = _text(row, name, number, settings.max_text_bytes, complaints)
         labels = _labels(row, split.cells, task, name, number, complaints)
-        extra = _extra(row, name, number, settings.max_text_bytes, complaints)
-        examples.append(Example(text, labels, extra) if extra else Example(text, labels))
+        _check_extra(row, name, number, settings.max_text_bytes, complaints)
+        extra = cast("Mapping[str, Scalar]", row.extra)  # as the check has found; a copy would be much memory
+        examples.append(Example(text, labels, extra or NOTHING, number if numbered else None))
     return examples
 
 
@@ -103,8 +109,7 @@ def _label_fault(label: object) -> str | None:
     return why_unsafe(label)
 
 
-def _extra(row: RawRow, split: str, number: int, max_bytes: int, complaints: Complaints) -> dict[str, Scalar]:
-    kept: dict[str, Scalar] = {}
+def _check_extra(row: RawRow, split: str, number: int, max_bytes: int, complaints: Complaints) -> None:
     for name, value in row.extra.items():
         if not isinstance(value, Scalar):
             complaints.add("must be a string, a number, true, false or null", split=split, row=number, field=name)
@@ -112,9 +117,6 @@ def _extra(row: RawRow, split: str, number: int, max_bytes: int, complaints: Com
             complaints.add(message, split=split, row=number)
         elif isinstance(value, str) and (message := why_unsafe(value) or _why_long(value, max_bytes)):
             complaints.add(message, split=split, row=number, field=name)
-        else:
-            kept[name] = value
-    return kept
 
 
 def check_labels(dataset: Dataset, settings: Settings, complaints: Complaints) -> None:

@@ -8,25 +8,39 @@ from service.store.records import Json, Task
 
 SPLITS = ("train", "val", "test")
 Scalar = str | int | float | bool | None
-_NOTHING: Mapping[str, Scalar] = {}
+Place = tuple[str, int]  # split, row
+NOTHING: Mapping[str, Scalar] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One text with its labels (exactly one for choosing) and whatever other columns came with it."""
+    """One text with its labels (exactly one for choosing) and whatever other columns came with it.
+
+    `sent_row`: where train was sent as one and other splits were cut from it, the row's number there.
+    """
 
     text: str
     labels: tuple[str, ...]
-    extra: Mapping[str, Scalar] = field(default_factory=lambda: _NOTHING)
+    extra: Mapping[str, Scalar] = field(default_factory=lambda: NOTHING)
+    sent_row: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """All three splits, checked. `labels` is sorted; its order is the order of a model's outputs."""
+    """All three splits, checked. `labels` is sorted; its order is the order of a model's outputs.
+
+    `deciding_cells`: cells of a table as it was sent, none or several labels, from which alone the task was inferred.
+    """
 
     task: Task
     labels: list[str]
     splits: dict[str, list[Example]]
+    deciding_cells: Sequence[Place] = field(default=(), compare=False)
+
+    def place(self, split: str, row: int) -> Place:
+        """Where its sender finds a row of a split."""
+        sent_row = self.splits[split][row].sent_row
+        return (split, row) if sent_row is None else ("train", sent_row)
 
     def summary(self) -> Json:
         """`{"train": {"rows": 192, "labels": {"a": 64, "b": 128}}, …}`"""

@@ -5,19 +5,22 @@ import json
 from pathlib import Path
 
 from service.datasets.dataset import SPLITS, Dataset, Example
-from service.store.records import Task
+from service.store.records import Json, Task
 
 
 def write_dataset(dataset: Dataset, folder: Path) -> dict[str, str]:
-    """Writes `train.jsonl`, `val.jsonl`, `test.jsonl`. Returns the SHA-256 of each split's content."""
+    """Writes `train.jsonl`, `val.jsonl`, `test.jsonl`. Returns the SHA-256 of each split's content.
+
+    Where a row stood when it was sent is no content: the same texts and labels have the same sum.
+    """
     sums = {}
     for name in SPLITS:
         digest = hashlib.sha256(f"{dataset.task}\n".encode())
         with (folder / f"{name}.jsonl").open("wb") as file:
             for row in dataset.splits[name]:
-                line = _line(row)
-                digest.update(line)
-                file.write(line)
+                content = _content(row)
+                digest.update(_line(content))
+                file.write(_line(content if row.sent_row is None else content | {"sent_row": row.sent_row}))
         sums[name] = digest.hexdigest()
     return sums
 
@@ -27,12 +30,18 @@ def read_dataset(folder: Path, task: Task, labels: list[str]) -> Dataset:
     return Dataset(task, labels, {name: _read_split(folder / f"{name}.jsonl") for name in SPLITS})
 
 
-def _line(row: Example) -> bytes:
-    value = {"text": row.text, "labels": row.labels} | ({"extra": dict(row.extra)} if row.extra else {})
+def _content(row: Example) -> Json:
+    return {"text": row.text, "labels": row.labels} | ({"extra": dict(row.extra)} if row.extra else {})
+
+
+def _line(value: Json) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode() + b"\n"
 
 
 def _read_split(path: Path) -> list[Example]:
     with path.open("rb") as file:
         values = [json.loads(line) for line in file]
-    return [Example(value["text"], tuple(value["labels"]), value.get("extra", {})) for value in values]
+    return [
+        Example(value["text"], tuple(value["labels"]), value.get("extra", {}), value.get("sent_row"))
+        for value in values
+    ]

@@ -2,43 +2,23 @@
 
 `.json` and JSON bodies  {"Text": […], "Labels": […], "any other column": […]}
 `.jsonl`                 {"text": "…", "label": "…"} or {"text": "…", "labels": ["…"]} a line
-`.csv`, `.tsv`           a header with `text` and `label` or `labels`; several labels in a cell: a|b
+`.csv`, `.tsv`           a header with `text` and `label` or `labels`; several labels in a cell: a|b;
+                         semicolons where the header is one column without them
 Column names are compared without regard to case. Rows count from 0, lines of a file from 1.
 """
 
-import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from service.datasets.complaints import Complaints, shorten
-from service.datasets.json_text import parse_json
-from service.datasets.lines import TableLines, bounded_lines, row_bytes
+from service.datasets.json_text import count_parsed, parse_json, why_too_many
+from service.datasets.lines import bounded_lines, row_bytes
+from service.datasets.rows import Columns, RawRow, RawSplit, find_columns
+from service.datasets.tables import read_table
 from service.errors import ClassiglotError, UnsupportedMedia
 from service.settings import Settings
 
 EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv")
-SEPARATOR = "|"
-_LABEL_COLUMNS = ("labels", "label")
-MAX_COLUMNS, MAX_NAME = 100, 100  # of each table, and characters of a column's name: they are stored with every row
-csv.field_size_limit(2**31 - 1)  # the limits are ours, and are checked with a message that names the row
-
-
-@dataclass(frozen=True, slots=True)
-class RawRow:
-    text: object
-    labels: object
-    extra: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class RawSplit:
-    """Rows as they were sent. `cells`: labels are text cells, in which `|` may separate several."""
-
-    rows: list[RawRow]
-    cells: bool = False
 
 
 def read_file(filename: str, data: bytes, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
@@ -61,116 +41,54 @@ def read_columns(value: object, split: str, complaints: Complaints) -> RawSplit:
     if not isinstance(value, dict):
         complaints.add('must be an object {"Text": […], "Labels": […]}', split=split)
         return RawSplit([])
-    names = _find_columns(list(value), split, complaints)
+    columns = find_columns(list(value), split, complaints)
     for name, column in value.items():
         if not isinstance(column, list):
             complaints.add("must be a list with one entry for each text", split=split, field=name)
-    if names is None or complaints.count:
+    if columns is None or complaints.count:
         return RawSplit([])
-    text_name, label_name = names
     lengths = {name: len(column) for name, column in value.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{shorten(name)} has {length}" for name, length in list(lengths.items())[:10])
-        complaints.add(f"all lists must have one length, but {listed}", split=split, field=label_name)
+        complaints.add(f"all lists must have one length, but {listed}", split=split, field=columns.labels)
         return RawSplit([])
-    others = [name for name in value if name not in names]
-    rows = zip(value[text_name], value[label_name], *(value[name] for name in others), strict=True)
-    return RawSplit([RawRow(text, labels, dict(zip(others, rest, strict=True))) for text, labels, *rest in rows])
+    rows = zip(*value.values(), strict=True)
+    return RawSplit([columns.row(dict(zip(value, row, strict=True))) for row in rows])
 
 
 def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
-    """One object a line; empty lines are passed over."""
+    """One object a line; empty lines are passed over, and nothing is read on where there are too many values."""
     longest = row_bytes(settings.max_text_bytes)
     lines = (
         (n, line) for n, line in enumerate(bounded_lines(io.BytesIO(data), longest), 1) if line is None or line.strip()
     )
     rows: list[RawRow] = []
+    known: dict[tuple[str, ...], Columns] = {}
+    values = 0
     for number, line in islice(lines, settings.max_rows + 1):
         row = RawRow(None, None, {})
         if line is None:
             complaints.add(f"line {number} is longer than {longest} bytes; cut its text", split=split, row=len(rows))
         else:
             try:
-                row = _row_of_object(parse_json(line, f"line {number}"), number, split, len(rows), complaints)
+                value = parse_json(line, f"line {number}")
+                values += count_parsed(value)
+                row = _row_of_object(value, known, number, split, len(rows), complaints)
             except ClassiglotError as error:
                 complaints.add(error.message, split=split, row=len(rows))
         rows.append(row)
+        if message := why_too_many(values):
+            complaints.add(message, split=split, row=len(rows) - 1)
+            break
     return RawSplit(rows)
 
 
-def _row_of_object(value: object, line: int, split: str, row: int, complaints: Complaints) -> RawRow:
+def _row_of_object(
+    value: object, known: dict[tuple[str, ...], Columns], line: int, split: str, row: int, complaints: Complaints
+) -> RawRow:
+    """`known`: columns by the names of a row, which are the same in most."""
     if not isinstance(value, dict):
         complaints.add(f'line {line} must be an object {{"text": …, "label": …}}', split=split, row=row)
-    elif names := _find_columns(list(value), split, complaints, row=row):
-        return _make_row(value, names)
+    elif columns := known.get(names := tuple(value)) or find_columns(names, split, complaints, row=row):
+        return known.setdefault(names, columns).row(value)
     return RawRow(None, None, {})
-
-
-def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
-    """CSV (RFC 4180) or TSV with a header line."""
-    lines = TableLines(io.BytesIO(data), row_bytes(settings.max_text_bytes))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    rows: list[RawRow] = []
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        names = _find_columns(header, split, complaints)
-        if names is not None:
-            made = _rows_of_cells(reader, lines, header, names, split, complaints)
-            rows.extend(islice(made, settings.max_rows + 1))
-    except csv.Error as error:
-        hint = "is a quotation mark left open? does a line end in a carriage return alone?"
-        complaints.add(f"line {reader.line_num}: {error}; {hint}", split=split, row=len(rows))
-    except UnicodeDecodeError:
-        message = f"is not UTF-8 (line {reader.line_num + 1}); save it as UTF-8 and send it again"
-        complaints.add(message, split=split, row=len(rows) if reader.line_num else None)
-    return RawSplit(rows, cells=True)
-
-
-def _rows_of_cells(
-    reader: Iterator[list[str]],
-    lines: TableLines,
-    header: list[str],
-    names: tuple[str, str],
-    split: str,
-    complaints: Complaints,
-) -> Iterator[RawRow]:
-    row = 0
-    for cells in reader:
-        lines.read = 0
-        if not cells:
-            continue  # an empty line
-        if len(cells) != len(header):
-            message = f"has {len(cells)} cells where the header has {len(header)}"
-            complaints.add(message, split=split, row=row)
-            yield RawRow(None, None, {})
-        else:
-            yield _make_row(dict(zip(header, cells, strict=True)), names)
-        row += 1
-
-
-def _make_row(values: Mapping[str, Any], names: tuple[str, str]) -> RawRow:
-    extra = {name: value for name, value in values.items() if name not in names}
-    return RawRow(values[names[0]], values[names[1]], extra)
-
-
-def _find_columns(
-    header: Sequence[str], split: str, complaints: Complaints, row: int | None = None
-) -> tuple[str, str] | None:
-    """The names of the text and the label column as they are written here, or a complaint and None."""
-    before = complaints.count
-    lower = [name.casefold() for name in header]
-    texts = [name for name in header if name.casefold() == "text"]
-    labels = [name for name in header if name.casefold() in _LABEL_COLUMNS]
-    if len(texts) != 1:
-        complaints.add("needs exactly one column `Text`", split=split, row=row, field="Text")
-    if len(labels) != 1:
-        complaints.add("needs exactly one column `Labels` (or `label`)", split=split, row=row, field="Labels")
-    if len(set(lower)) != len(lower):
-        complaints.add("names a column twice", split=split, row=row)
-    if len(header) > MAX_COLUMNS:
-        complaints.add(f"has {len(header)} columns; the most is {MAX_COLUMNS}", split=split, row=row)
-    for name in header:
-        if len(name) > MAX_NAME:
-            message = f"is the name of a column, and longer than {MAX_NAME} characters; is the header missing?"
-            complaints.add(message, split=split, row=row, field=name)
-    return (texts[0], labels[0]) if complaints.count == before else None

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, field
 from service.access.quotas import check_room_for_bytes
 from service.datasets.checks import check_labels, infer_task, to_examples
 from service.datasets.complaints import Complaints
-from service.datasets.dataset import SPLITS, Dataset, Example
+from service.datasets.dataset import SPLITS, Dataset, Example, folded
 from service.datasets.files import write_dataset
-from service.datasets.formats import RawSplit, read_columns, read_file
+from service.datasets.formats import read_columns, read_file
+from service.datasets.rows import RawSplit
 from service.datasets.splitting import iterative_stratification
 from service.datasets.warnings import dataset_warnings
-from service.errors import Conflict, NotFound
+from service.errors import Conflict, DiskFull, NotFound, Unavailable
 from service.settings import Settings
 from service.store import datasets as dataset_rows
 from service.store.artifacts import ArtifactStore
@@ -76,6 +77,7 @@ def store_dataset(
     """Checks, cuts and stores an upload. With an idempotency `key`, the same upload again gives the same data set.
 
     Raises: DatasetInvalid, Unreadable, Conflict (quota; a key used for something else); then nothing is kept.
+    Unavailable: whether a database that went silent has kept it is not known, so its files stay until a sweep.
     """
     request_sha256 = submission.sha256() if key else ""
     if key:  # before the work; what is at work just now is met below
@@ -101,15 +103,22 @@ def store_dataset(
         "test_sha256": sums["test"],
     }
 
-    def add(tx: Transaction) -> DatasetRecord:
-        check_room_for_bytes(count_to_add(tx, project), values["bytes"], settings)
-        return dataset_rows.add(tx, values)
+    added = is_needed = False
 
-    is_new = False
+    def add(tx: Transaction) -> DatasetRecord:
+        nonlocal added
+        check_room_for_bytes(count_to_add(tx, project), values["bytes"], settings)
+        record = dataset_rows.add(tx, values)
+        added = True
+        return record
+
     try:
-        record, is_new = make_once(database, project, key, request_sha256, add, dataset_rows.get)
+        record, is_needed = make_once(database, project, key, request_sha256, add, dataset_rows.get)
+    except Unavailable as error:  # after the row was added it may be the commit that is not answered, but done
+        is_needed = added and not isinstance(error, DiskFull)
+        raise
     finally:
-        if not is_new:
+        if not is_needed:
             artifacts.remove("datasets", dataset_id)
     return record
 
@@ -134,8 +143,12 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     complaints = Complaints()
     raw = {name: _read(name, sent, complaints, settings) for name, sent in submission.splits.items()}
     complaints.raise_if_any()
-    task = submission.task or infer_task(raw)
-    splits = {name: to_examples(split, name, task, settings, complaints) for name, split in raw.items()}
+    task, deciding_cells = (submission.task, []) if submission.task else infer_task(raw)
+    parted = "train" if len(raw) < len(SPLITS) else None
+    splits = {
+        name: to_examples(raw.pop(name), name, task, settings, complaints, numbered=name == parted)  # both: much memory
+        for name in list(raw)
+    }
     total = sum(map(len, splits.values()))
     if total > settings.max_rows:
         complaints.add(f"{total} rows in all; the most here is {settings.max_rows}")
@@ -147,7 +160,7 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     dataset = Dataset(task, labels, splits)
     check_labels(dataset, settings, complaints)
     complaints.raise_if_any()
-    return Dataset(task, labels, _cut_missing(splits, submission.cut, complaints))
+    return Dataset(task, labels, _cut_missing(splits, submission.cut, complaints), deciding_cells)
 
 
 def _read(name: str, sent: Upload | object, complaints: Complaints, settings: Settings) -> RawSplit:
@@ -165,12 +178,15 @@ def _cut_missing(splits: dict[str, list[Example]], cut: Cut, complaints: Complai
     if missing and not complaints.count:
         rows = splits["train"]
         shares = {"train": 1 - sum(missing.values()), **missing}
-        names = iterative_stratification([row.labels for row in rows], shares, cut.seed)
+        kinds = [folded(row.text) for row in rows]  # a text in two splits would flatter the model
+        names = iterative_stratification([row.labels for row in rows], shares, cut.seed, kinds)
         splits = splits | {name: [row for row, own in zip(rows, names, strict=True) if own == name] for name in shares}
         for name in shares:
             if not splits[name]:
-                complaints.add(
-                    f"train is too small to cut {name} from it; add rows or send {name} yourself", split=name
+                message = (
+                    f"train is too small to cut {name} from it, where equal texts stay together; "
+                    f"add other texts or send {name} yourself"
                 )
+                complaints.add(message, split=name)
     complaints.raise_if_any()
     return {name: splits[name] for name in SPLITS}

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,24 @@ def parse_json(data: bytes, what: str = "the body") -> Any:
         raise Unreadable(f"{what} is nested too deeply") from None
     except ValueError as error:  # our own hooks, and integers of thousands of digits
         raise Unreadable(f"{what} is not acceptable JSON: {str(error)[:200]}") from None
+
+
+def why_too_many(values: int) -> str | None:
+    """A complaint about rows that hold so many values by now; a hundred columns may take thirty times their file."""
+    if values <= MOST_VALUES:
+        return None
+    return f"is where more than {MOST_VALUES:,} values are reached; leave out columns or rows that training can spare"
+
+
+def count_parsed(value: object) -> int:
+    """Values inside of a parsed one, at any depth."""
+    found, unopened = 0, [value]
+    while unopened:
+        own = unopened.pop()
+        parts: Collection[object] = own.values() if isinstance(own, dict) else own if isinstance(own, list) else ()
+        found += len(parts)
+        unopened.extend(part for part in parts if isinstance(part, dict | list))
+    return found
 
 
 def count_values(data: bytes) -> int:

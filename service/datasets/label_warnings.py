@@ -6,17 +6,31 @@ from service.datasets.complaints import counted, listed, warning
 from service.datasets.dataset import SPLITS, Dataset, count_labels, folded
 from service.store.records import Json
 
+FEW_CELLS = 0.1  # of all rows
 FEW = 8  # examples in train; with fewer, what a label means is hardly learnt
 
 
 def label_warnings(dataset: Dataset) -> list[Json]:
-    """`label_sets_differ`, `few_examples`, `similar_label_names` and `conflicting_labels`."""
+    """`task_inferred`, `label_sets_differ`, `few_examples`, `similar_label_names` and `conflicting_labels`."""
     return [
+        *_inferred_task(dataset),
         *_missing_labels(dataset),
         *_rare_labels(dataset),
         *_similar_names(dataset.labels),
         *_conflicts(dataset),
     ]
+
+
+def _inferred_task(dataset: Dataset) -> list[Json]:
+    """One where so few cells decided the task that they may be slips."""
+    cells, rows = dataset.deciding_cells, sum(map(len, dataset.splits.values()))
+    if not cells or len(cells) >= FEW_CELLS * rows:
+        return []
+    message = (
+        f"{counted(len(cells), 'label cell')} of {rows} with none or several labels made this a data set for deciding; "
+        "send task=choosing, or fill the cells; if they are meant so, send task=deciding"
+    )
+    return [warning("task_inferred", message, cells)]
 
 
 def _missing_labels(dataset: Dataset) -> list[Json]:
@@ -73,7 +87,7 @@ def _conflicts(dataset: Dataset) -> list[Json]:
     if not texts:
         return []
     rows = [
-        (split, number)
+        dataset.place(split, number)
         for split in SPLITS
         for number, row in enumerate(dataset.splits[split])
         if folded(row.text) in texts

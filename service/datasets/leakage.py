@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 from service.datasets.complaints import counted, warning
-from service.datasets.dataset import SPLITS, Dataset, folded
+from service.datasets.dataset import SPLITS, Dataset, Place, folded
 from service.datasets.near_duplicates import MOST_TEXTS, near_duplicates, too_many
 from service.store.records import Json
-
-Place = tuple[str, int]  # split, row
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +49,15 @@ def leakage_warnings(dataset: Dataset, most_texts: int = MOST_TEXTS) -> list[Jso
     leaks = find_leaks(dataset, most_texts)
     found = []
     where = "of val and test found in an earlier split"
-    advice = "so results look too good; remove them from val and test"
+    advice = "so results look too good; remove these rows"
     if leaks.exact:
         message = f"{counted(len(leaks.exact), 'text')} {where} too, {advice}"
-        found.append(warning("leakage", message, list(leaks.exact)))
+        found.append(warning("leakage", message, [dataset.place(*leak) for leak in leaks.exact]))
     if leaks.near:
-        (split, row), (earlier, twin) = next(iter(leaks.near.items()))
+        (split, row), (earlier, twin) = (dataset.place(*place) for place in next(iter(leaks.near.items())))
         example = f"row {row} of {split} as row {twin} of {earlier}"
         message = f"{counted(len(leaks.near), 'text')} {where} with small changes ({example}), {advice}"
-        found.append(warning("near_leakage", message, list(leaks.near)))
+        found.append(warning("near_leakage", message, [dataset.place(*leak) for leak in leaks.near]))
     if not leaks.thorough:
         message = (
             "the data set is too large to search val and test for all near duplicates of earlier texts; only those "

@@ -23,8 +23,8 @@ def bounded_lines(file: IO[bytes], longest: int) -> Iterator[bytes | None]:
 
 
 class TableLines:
-    """What a CSV reader reads; set `read` to 0 at each row. One that has `read` too much since its last row is refused:
-    it is looking for the end of a quotation, and would take the whole file into memory.
+    """What a CSV reader reads; at each row call `end_row`, or set `read` to 0. One that has `read` too much since its
+    last row is refused: it is looking for the end of a quotation, and would take the whole file into memory.
 
     Raises: csv.Error; UnicodeDecodeError.
     """
@@ -33,6 +33,12 @@ class TableLines:
         self._lines = bounded_lines(file, longest)
         self._longest = longest
         self._encoding = "utf-8-sig"
+        self.read = 0
+        self.number = 0  # of the line read last
+        self.row_end = 0  # bytes up to the end of the row read last
+
+    def end_row(self) -> None:
+        self.row_end += self.read
         self.read = 0
 
     def __iter__(self) -> "TableLines":
@@ -45,4 +51,5 @@ class TableLines:
             raise csv.Error(f"the row is too long, more than {self._longest} bytes")
         text = line.decode(self._encoding)
         self._encoding = "utf-8"
+        self.number += 1
         return text

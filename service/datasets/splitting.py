@@ -1,53 +1,86 @@
 """Cutting the missing splits from train, stratified and seeded."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 
 
 def iterative_stratification(
-    label_sets: Sequence[Sequence[str]], fractions: Mapping[str, float], seed: int
+    label_sets: Sequence[Sequence[str]],
+    fractions: Mapping[str, float],
+    seed: int,
+    kinds: Sequence[Hashable] | None = None,
 ) -> list[str]:
     """The name of a split for each row, so that every label is spread as `fractions` asks.
 
     Works for any number of labels a row; with one label a row it is ordinary stratification. Ties go to the split
     named first, and it gets a row of every label, so name the one first that must not lack any: train. Rows
-    without a label form a group of their own. Source: Sechidis, Tsoumakas and Vlahavas 2011, "On the
-    Stratification of Multi-Label Data".
+    without a label form a stratum of their own. Source: Sechidis, Tsoumakas and Vlahavas 2011, "On the
+    Stratification of Multi-Label Data"; here what is dealt out are groups of rows, each counted with all its rows.
 
     Args:
         label_sets: the labels of each row.
         fractions: split name → share of the rows; they sum to 1.
+        kinds: of each row; rows of one kind stay together. None: each row is of its own.
     """
-    order = list(range(len(label_sets)))
-    random.Random(seed).shuffle(order)
-    groups: dict[str | None, list[int]] = {}
-    for row in order:
-        for label in label_sets[row] or (None,):
-            groups.setdefault(label, []).append(row)
-    wanted = {label: {name: share * len(rows) for name, share in fractions.items()} for label, rows in groups.items()}
+    groups = _grouped(range(len(label_sets)) if kinds is None else kinds)
+    counts = _counts(groups, label_sets)
+    strata = _strata(groups, counts, seed)
+    left = {label: sum(counts[group][label] for group in members) for label, members in strata.items()}
+    wanted = {label: {name: share * rows for name, share in fractions.items()} for label, rows in left.items()}
     room = {name: share * len(label_sets) for name, share in fractions.items()}
-    left = {label: len(rows) for label, rows in groups.items()}
-    assigned: list[str | None] = [None] * len(label_sets)
+    assigned: list[str | None] = [None] * len(groups)
     while left:
         rarest = min(left, key=left.__getitem__)  # the rarest label first: it has the fewest ways to come out even
-        for row in groups[rarest]:
-            if assigned[row] is not None:
+        for group in strata[rarest]:
+            if assigned[group] is not None:
                 continue
             name = max(fractions, key=lambda name: (round(wanted[rarest][name], 9), round(room[name], 9)))
-            assigned[row] = name
-            room[name] -= 1
-            for label in label_sets[row] or (None,):
-                wanted[label][name] -= 1
+            assigned[group] = name
+            room[name] -= len(groups[group])
+            for label, rows in counts[group].items():
+                wanted[label][name] -= rows
                 if label in left:
-                    left[label] -= 1
+                    left[label] -= rows
         del left[rarest]
     names = [name for name in assigned if name is not None]
-    _complete(next(iter(fractions)), names, groups)
-    return names
+    _complete(next(iter(fractions)), names, strata, groups)
+    split_of = {row: name for rows, name in zip(groups, names, strict=True) for row in rows}
+    return [split_of[row] for row in range(len(label_sets))]
 
 
-def _complete(split: str, names: list[str], groups: Mapping[str | None, Sequence[int]]) -> None:
-    """Moves a row of each label that `split` lacks into it: what train lacks cannot be learnt."""
-    for label, rows in groups.items():
-        if label is not None and all(names[row] != split for row in rows):
-            names[rows[0]] = split
+def _grouped(kinds: Sequence[Hashable]) -> list[list[int]]:
+    groups: dict[Hashable, list[int]] = {}
+    for row, kind in enumerate(kinds):
+        groups.setdefault(kind, []).append(row)
+    return list(groups.values())
+
+
+def _counts(groups: Sequence[Sequence[int]], label_sets: Sequence[Sequence[str]]) -> list[Counter[str | None]]:
+    """Of each group how many rows have a label. Most are alike, and a million of their own would be much memory."""
+    known: dict[tuple[str | None, ...], Counter[str | None]] = {}
+    held = (tuple(label for row in rows for label in label_sets[row] or (None,)) for rows in groups)
+    return [known.get(labels) or known.setdefault(labels, Counter(labels)) for labels in held]
+
+
+def _strata(
+    groups: Sequence[Sequence[int]], counts: Sequence[Counter[str | None]], seed: int
+) -> dict[str | None, list[int]]:
+    """Label → the groups that have it, in a random order, but the largest first: small ones then even it out."""
+    order = list(range(len(groups)))
+    random.Random(seed).shuffle(order)
+    order.sort(key=lambda group: -len(groups[group]))
+    strata: dict[str | None, list[int]] = {}
+    for group in order:
+        for label in counts[group]:
+            strata.setdefault(label, []).append(group)
+    return strata
+
+
+def _complete(
+    split: str, names: list[str], strata: Mapping[str | None, Sequence[int]], groups: Sequence[Sequence[int]]
+) -> None:
+    """Moves the smallest group of each label that `split` lacks into it: what train lacks cannot be learnt."""
+    for label, members in strata.items():
+        if label is not None and all(names[group] != split for group in members):
+            names[min(members, key=lambda group: len(groups[group]))] = split

@@ -6,10 +6,11 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from service.errors import BaseModelUnavailable, Unacceptable
+from service.errors import BaseModelUnavailable, DiskFull, Unacceptable
 from service.models.bundled import BUNDLED, BundledPackageMissing, bundled_checkpoint, is_installed
 from service.models.checkpoints import max_length, read_config
 from service.settings import Settings
+from service.store.artifacts import is_full
 
 # name → ids under which the hub knows it, today's first
 HUB_IDS = {
@@ -69,7 +70,7 @@ def check_allowed(name: str, settings: Settings) -> None:
 def locate(name: str, settings: Settings) -> BaseCheckpoint:
     """The files of a base model: from BASE_MODELS_DIR, else the hub's cache, else a bundled package.
 
-    Never loads from the network. Raises: BaseModelUnavailable that names what can be had here.
+    Never loads from the network. Raises: BaseModelUnavailable that names what can be had here; DiskFull.
     """
     check_allowed(name, settings)
     for find in (_in_folder, _bundled, _converted, _in_hub_cache):
@@ -109,6 +110,13 @@ def _bundled(name: str, settings: Settings) -> Path | None:
         return bundled_checkpoint(name, settings.cache_dir / "base-models")
     except BundledPackageMissing as error:
         raise BaseModelUnavailable(str(error)) from None
+    except (OSError, ValueError) as error:
+        if is_full(error):
+            message = f"there is no room left in {settings.cache_dir} to unpack {name}; free some, then try again"
+            raise DiskFull(message, retry_after=60) from error
+        raise BaseModelUnavailable(
+            f"the base model {name} cannot be unpacked: {error}; see to that, or install its package anew"
+        ) from error
 
 
 def converted_folder(name: str, settings: Settings) -> Path:

@@ -80,7 +80,7 @@ def upload_to_full_disk(deployment: Deployment, disk: Path) -> httpx.Response:
     for _ in range(5):
         fill(disk)
         answer = deployment.client.post(
-            "/datasets", json={"name": "x", "train": {"Text": ["a"] * 40, "Labels": ["a", "b"] * 20}}
+            "/datasets", json={"name": "x", "train": {"Text": [*map(str, range(40))], "Labels": ["a", "b"] * 20}}
         )
         if answer.status_code != 201:
             break

@@ -21,12 +21,15 @@ LONGEST_TEXT = 500  # characters
 def find_suspects(
     rows: Sequence[Example], truth: Binary, probabilities: Floats, labels: Sequence[str], task: Task
 ) -> list[Suspect]:
-    """The most contradicted rows first, from out-of-fold probabilities of shape (rows, labels)."""
+    """The most contradicted rows first, from out-of-fold probabilities of shape (rows, labels).
+
+    Where val or test were cut from train, a row has the number that it had when train was sent.
+    """
     doubt, given, suggested = _choosing(truth, probabilities) if task == "choosing" else _deciding(truth, probabilities)
     order = [int(row) for row in np.argsort(-doubt, kind="stable")[:MOST] if doubt[row] > 0]
     return [
         Suspect(
-            row=row,
+            row=row if (sent_row := rows[row].sent_row) is None else sent_row,
             text=rows[row].text[:LONGEST_TEXT],
             labels=list(rows[row].labels),
             suggested=[labels[label] for label in np.flatnonzero(suggested[row]).tolist()],

@@ -7,7 +7,7 @@ import pytest
 from service.datasets.checks import check_labels, infer_task, to_examples
 from service.datasets.complaints import Complaints
 from service.datasets.dataset import Dataset, Example, Scalar
-from service.datasets.formats import RawRow, RawSplit
+from service.datasets.rows import RawRow, RawSplit
 from service.errors import DatasetInvalid, Detail
 from service.settings import Settings, read_settings
 from service.store.records import Task
@@ -30,19 +30,20 @@ def complaint_about(row: RawRow, task: Task = "choosing", **settings: Any) -> De
 
 
 @pytest.mark.parametrize(
-    ("split", "task"),
+    ("split", "task", "cells"),
     [
-        (split_of("a", "b"), "choosing"),
-        (split_of("a|b", ""), "choosing"),  # not a table's cells: a label may look like this
-        (split_of(["a"], ["b"]), "deciding"),
-        (split_of("a", ["b"]), "deciding"),
-        (split_of("a", "b", cells=True), "choosing"),
-        (split_of("a", "a|b", cells=True), "deciding"),
-        (split_of("a", " ", cells=True), "deciding"),
+        (split_of("a", "b"), "choosing", []),
+        (split_of("a|b", ""), "choosing", []),  # not a table's cells: a label may look like this
+        (split_of(["a"], ["b"]), "deciding", []),
+        (split_of("a", ["b"]), "deciding", []),
+        (split_of("a", "b", cells=True), "choosing", []),
+        (split_of("a", "a|b", cells=True), "deciding", [1]),
+        (split_of(" ", "a", "|", cells=True), "deciding", [0, 2]),
+        (split_of("a", ["b"], "", cells=True), "deciding", []),
     ],
 )
-def test_the_task_follows_from_the_form_of_the_labels(split: RawSplit, task: Task) -> None:
-    assert infer_task({"train": split_of("a"), "val": split}) == task
+def test_the_task_follows_from_the_form_of_the_labels(split: RawSplit, task: Task, cells: list[int]) -> None:
+    assert infer_task({"train": split_of("a"), "val": split}) == (task, [("val", row) for row in cells])
 
 
 def test_cells_are_split_and_stripped() -> None:

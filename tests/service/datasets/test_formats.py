@@ -1,5 +1,7 @@
 """Every form in which a split may arrive, and what is said of one that is not in any."""
 
+import csv
+import io
 import json
 
 import pytest
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 from parts.toy_text import choosing, columns
 from service.datasets import json_text
 from service.datasets.complaints import Complaints
-from service.datasets.formats import RawRow, RawSplit, read_columns, read_file
+from service.datasets.formats import read_columns, read_file
 from service.datasets.json_text import count_values, parse_json
+from service.datasets.rows import RawRow, RawSplit
 from service.errors import Detail, TooLarge, Unreadable, UnsupportedMedia
 from service.settings import read_settings
 
@@ -200,7 +203,7 @@ def test_a_quotation_mark_left_open_is_told_with_its_line(tail: str) -> None:
         ("\n", ["Text", "Labels"]),
         ("good fruit,a\nbad fruit,b\n", ["Text", "Labels"]),
         ("text,tag\nx,a\n", ["Labels"]),
-        ("text;label\nx;a\n", ["Text", "Labels"]),
+        ("text;tag\nx;a\n", ["Text", "Labels"]),
         ("text,label,label\nx,a,b\n", ["Labels"]),
     ],
 )
@@ -213,9 +216,76 @@ def test_a_table_without_its_header_is_told_what_it_needs(data: str, fields: lis
 def test_ragged_rows_are_named() -> None:
     details = read("t.csv", "text,label\nx,a\n\ny\nz,b,c\n")[1]
     assert [(detail.row, detail.message) for detail in details] == [
-        (1, "has 1 cells where the header has 2"),
-        (2, "has 3 cells where the header has 2"),
+        (1, "has 1 cells where the header has 2; write each cell, even an empty one"),
+        (
+            2,
+            "has 3 cells where the header has 2; put a text with commas in quotation marks, and double those inside",
+        ),
     ]
+    assert "a text with tabs" in complaint_of("t.tsv", "text\tlabel\nx\ta\tb\n").message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "text;label\none;a\ntwo, or more;b\n",
+        '\ufeff"Text";"Label";\r\n"one";"a";\r\n"two, or more";"b";\r\n',
+        "sep=;\ntext;label\none;a\ntwo, or more;b\n",
+        'sep=,\r\ntext,label\none,a\n"two, or more",b\n',
+        '\n  \n,,\ntext,label\n  \none,a\n"two, or more",b\n',
+        'text,label,,\none,a,,\n"two, or more",b, ,\n',
+        'text,label,,\none,a\n"two, or more",b,\n   ',
+    ],
+)
+def test_what_spreadsheets_add_is_passed_over(data: str) -> None:
+    assert rows_of("t.csv", data) == ROWS
+
+
+def test_a_cell_beside_the_columns_with_names_is_not_lost() -> None:
+    assert "has 3 cells where the header has 2" in complaint_of("t.csv", "text,label,\nx,a,a note\n").message
+
+
+def test_semicolons_are_for_a_header_that_is_one_column_without_them() -> None:
+    assert rows_of("t.csv", "text,label,n;m\nx;y,a,1\n") == [RawRow("x;y", "a", {"n;m": "1"})]
+
+
+def test_a_column_that_is_there_twice_is_named() -> None:
+    assert "'note'" in complaint_of("t.csv", "text,label,note,Note\nx,a,1,2\n").message
+
+
+SWALLOWED = [
+    ("t.tsv", 'text\tlabel\nx\tpos\n"to be\tpos\nfine\tneg\nor not"\tneg\ny\tpos\n', "lines 3 to 5", 1),
+    ("t.tsv", 'label\ttext\npos\tx\npos\t"to be\r\nneg\tfine"\r\nneg\ty\n', "lines 3 to 4", 1),
+    ("t.csv", 'text,label\n"to be,pos\n\nor not",neg\ny,pos\n', "lines 2 to 4", 0),
+    ("t.csv", 'sep=;\ntext;label\n"to be;pos\nor not";neg\ny;pos\n', "lines 3 to 4", 0),
+    ("t.csv", 'text,n,label\n"to be,1,a|b\nor not",2,a\ny,3,a|b\n', "lines 2 to 3", 0),
+]
+
+
+@pytest.mark.parametrize(("filename", "data", "words", "row"), SWALLOWED)
+def test_rows_that_a_stray_quotation_mark_swallows_are_told(filename: str, data: str, words: str, row: int) -> None:
+    detail = complaint_of(filename, data)
+    assert detail.row == row
+    assert f"takes {words}, each of which looks like a row of its own" in detail.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hi Bob,\nthanks",
+        "Hi Bob,\n\nthanks for it, and so on",
+        "yes, no\nno, yes",
+        "one\ntwo\nthree",
+        "so,\r\nso,\r\nso",
+        'he said "no",\nthen "yes", too',
+    ],
+)
+@pytest.mark.parametrize("label_first", [False, True])
+def test_texts_of_several_lines_pass(text: str, label_first: bool) -> None:
+    order = slice(None, None, -1) if label_first else slice(None)
+    out = io.StringIO()
+    csv.writer(out).writerows(row[order] for row in (("text", "labels"), (text, "a"), (text, "b"), ("x", "")))
+    assert rows_of("t.csv", out.getvalue()) == [RawRow(text, "a", {}), RawRow(text, "b", {}), RawRow("x", "", {})]
 
 
 def test_only_the_first_hundred_complaints_are_kept() -> None:
@@ -248,6 +318,31 @@ def test_values_are_counted_without_parsing(value: object, chunk: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_text, "_CHUNK", chunk)
         assert count_values(json.dumps(value, ensure_ascii=False).encode()) == count(value)
+
+
+@pytest.mark.parametrize(
+    ("filename", "data"),
+    [
+        ("t.csv", "text,label,a,b\n" + "x,a,1,2\n" * 300),
+        ("t.tsv", "text\tlabel\ta\tb\n" + "x\ta\t1\t2\n" * 300),
+        ("t.jsonl", '{"text": "x", "label": "a", "a": 1, "b": 2}\n' * 300),
+        ("t.jsonl", '{"text": "x", "label": "a", "n": [[0], 0]}\n' * 200),
+    ],
+)
+def test_rows_of_more_values_than_memory_has_room_for_are_refused(
+    monkeypatch: pytest.MonkeyPatch, filename: str, data: str
+) -> None:
+    monkeypatch.setattr(json_text, "MOST_VALUES", 1000)
+    detail = complaint_of(filename, data)
+    assert "more than 1,000 values are reached; leave out columns or rows" in detail.message
+    assert detail.row == (166 if "[0]" in data else 250)
+    monkeypatch.setattr(json_text, "MOST_VALUES", 1200)
+    assert len(rows_of(filename, data)) == (200 if "[0]" in data else 300)
+
+
+def test_rows_share_the_names_of_their_columns() -> None:
+    one, other = rows_of("t.jsonl", '{"text": "x", "label": "a", "a note": 1}\n' * 2)
+    assert next(iter(one.extra)) is next(iter(other.extra))
 
 
 def test_values_without_end_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:

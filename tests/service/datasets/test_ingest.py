@@ -1,7 +1,9 @@
 """An upload is stored whole and read back as it was, or leaves nothing behind."""
 
 import json
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,9 @@ from service.settings import Settings, read_settings
 from service.store import datasets as dataset_rows
 from service.store import jobs as job_rows
 from service.store.artifacts import MANIFEST, ArtifactStore
-from service.store.database import Database
+from service.store.database import Database, Transaction
 from service.store.migrate import migrate
-from service.store.records import DatasetRecord
+from service.store.records import DatasetRecord, Task
 
 SETTINGS = read_settings()
 
@@ -86,7 +88,11 @@ def test_what_is_stored_is_read_back_equal(shelter: Shelter, made: Any) -> None:
 
 SAFE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 ROW = st.builds(
-    Example, SAFE, st.lists(SAFE, max_size=3).map(tuple), st.dictionaries(SAFE, SAFE | st.integers() | st.none())
+    Example,
+    SAFE,
+    st.lists(SAFE, max_size=3).map(tuple),
+    st.dictionaries(SAFE, SAFE | st.integers() | st.none()),
+    st.none() | st.integers(0),
 )
 
 
@@ -122,6 +128,76 @@ def test_rare_labels_stay_in_train(shelter: Shelter, share: float) -> None:
     assert (record.splits["train"]["labels"]["rare"], record.splits["train"]["labels"]["rarer"]) == (1, 1)
     codes = [warning["code"] for warning in record.warnings]
     assert codes == ["label_sets_differ", "label_sets_differ", "few_examples"]
+
+
+@pytest.mark.parametrize("made", [choosing(30), deciding(60)], ids=["choosing", "deciding"])
+@pytest.mark.parametrize("seed", range(3))
+def test_equal_texts_are_never_parted_by_the_cut(shelter: Shelter, made: Any, seed: int) -> None:
+    texts, labels = made
+    again = [text.upper().replace(" ", "  ") for text in texts]
+    record = shelter.store(submission(Cut(seed=seed), train=columns([*texts, *again], [*labels, *labels])))
+    assert "leakage" not in [warning["code"] for warning in record.warnings]
+    rows = {name: split["rows"] / len(texts) / 2 for name, split in record.splits.items()}
+    assert rows == pytest.approx({"train": 0.6, "val": 0.2, "test": 0.2}, abs=0.05)
+    for label in record.labels:
+        held = {name: split["labels"][label] for name, split in record.splits.items()}
+        assert held["val"] == pytest.approx(0.2 * sum(held.values()), abs=4)
+
+
+def test_warnings_name_rows_of_train_as_it_was_sent(shelter: Shelter) -> None:
+    texts, labels = choosing(30)
+    texts[7], texts[21] = "word " * 500, "other " * 500
+    texts[12], labels[12], labels[3] = texts[3], "fruit", "weather"
+    sent = {"train": columns(texts, labels), "test": columns(texts[:6], labels[:6])}
+    warnings = shelter.store(submission(Cut(seed=1), **sent)).warnings
+    rows = {warning["code"]: [(row["split"], row["row"]) for row in warning["rows"]] for warning in warnings}
+    assert sorted(rows["truncation"]) == [("train", 7), ("train", 21)]
+    assert sorted(row for row in rows["conflicting_labels"] if row[0] == "train") == [("train", 3), ("train", 12)]
+    assert rows["leakage"] == [("test", row) for row in range(6)]
+
+
+def test_near_duplicates_that_the_cut_parts_are_named_as_sent(shelter: Shelter) -> None:
+    texts, labels = choosing(30)
+    train = columns([*texts, *(f"{text}!" for text in texts)], [*labels, *labels])
+    (warning,) = (w for w in shelter.store(submission(train=train)).warnings if w["code"] == "near_leakage")
+    assert {row["split"] for row in warning["rows"]} == {"train"}
+    (later, earlier) = re.findall(r"row (\d+) of train", warning["message"])
+    assert abs(int(later) - int(earlier)) == 30
+
+
+def test_files_of_before_are_read_without_the_rows_that_were_sent(shelter: Shelter) -> None:
+    record = shelter.store(submission(train=fruit(30)))
+    folder = shelter.artifacts.path("datasets", record.id)
+    for name in SPLITS:
+        path = folder / f"{name}.jsonl"
+        path.write_text(re.sub(r', "sent_row": \d+', "", path.read_text()))
+    dataset = read_dataset(folder, record.task, record.labels)
+    assert {row.sent_row for rows in dataset.splits.values() for row in rows} == {None}
+    assert dataset.place("test", 1) == ("test", 1)
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "rows"),
+    [
+        ({17: ""}, None, [17]),
+        ({17: "a|b", 3: "b | a"}, None, [3, 17]),
+        ({17: "", 3: "", 4: "a|b"}, None, None),  # a tenth: this is meant so
+        ({17: ""}, "deciding", None),
+        ({}, None, None),
+    ],
+)
+def test_few_cells_that_decide_the_task_are_named(
+    shelter: Shelter, cells: dict[int, str], task: Task | None, rows: list[int] | None
+) -> None:
+    labels = [cells.get(row, "ab"[row % 2]) for row in range(30)]
+    table = "\n".join(["text,label", *(f"text {row},{label}" for row, label in enumerate(labels))]).encode()
+    record = shelter.store(Submission("x", task, None, {"train": Upload("a.csv", table)}))
+    assert record.task == ("deciding" if cells else "choosing")
+    found = [warning for warning in record.warnings if warning["code"] == "task_inferred"]
+    assert [warning["rows"] for warning in found] == (
+        [] if rows is None else [[{"split": "train", "row": row} for row in rows]]
+    )
+    assert all("send task=choosing, or fill the cells" in warning["message"] for warning in found)
 
 
 def test_another_seed_cuts_otherwise(shelter: Shelter) -> None:
@@ -194,6 +270,28 @@ def test_a_database_that_fails_leaves_nothing_on_disk(shelter: Shelter) -> None:
     with pytest.raises(Unavailable):
         shelter.store(submission(train=fruit()))
     assert shelter.files() == []
+
+
+class Silent(Database):
+    """Commits, but does not say so: as PostgreSQL does whose answer comes too late."""
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        with super().write() as tx:
+            yield tx
+        raise Unavailable("the database does not answer")
+
+
+def test_files_stay_when_nobody_knows_whether_the_row_was_committed(shelter: Shelter) -> None:
+    silent = Silent(str(shelter.database.url))
+    with pytest.raises(Unavailable):
+        store_dataset(submission(train=fruit()), SETTINGS, silent, shelter.artifacts, project="default", key="k")
+    silent.close()
+    again = store_dataset(
+        submission(train=fruit()), SETTINGS, shelter.database, shelter.artifacts, project="default", key="k"
+    )
+    assert shelter.rows() == [again.id]
+    assert shelter.read(again) == build_dataset(submission(train=fruit()), SETTINGS)
 
 
 @pytest.mark.parametrize("name", ["max_rows", "max_labels"])

@@ -50,6 +50,38 @@ def test_single_labels_are_shared_out_to_the_row(label_sets: list[tuple[str]], v
             assert abs(got[label, name] - share * count) <= 1
 
 
+@given(SEVERAL, st.lists(st.integers(0, 9), min_size=80, max_size=80), SHARES, SEEDS)
+def test_rows_of_one_kind_stay_together_and_train_still_lacks_no_label(
+    label_sets: list[list[str]], kinds: list[int], shares: dict[str, float], seed: int
+) -> None:
+    kinds = kinds[: len(label_sets)]
+    names = iterative_stratification(label_sets, shares, seed, kinds)
+    assert len(set(zip(kinds, names, strict=True))) == len(set(kinds))
+    assert names == iterative_stratification(label_sets, shares, seed, kinds)
+    in_train = {label for labels, name in zip(label_sets, names, strict=True) if name == "train" for label in labels}
+    assert in_train == {label for labels in label_sets for label in labels}
+
+
+@given(SEVERAL, SHARES, SEEDS)
+def test_rows_that_are_each_of_their_own_kind_are_cut_as_ever(
+    label_sets: list[list[str]], shares: dict[str, float], seed: int
+) -> None:
+    names = iterative_stratification(label_sets, shares, seed)
+    assert iterative_stratification(label_sets, shares, seed, range(len(label_sets))) == names
+
+
+@pytest.mark.parametrize("rows_a_label", [9, 15, 60])
+def test_shares_are_kept_where_texts_repeat(rows_a_label: int) -> None:
+    """A fifth of the rows say one of two things, which weigh more than any other text."""
+    rows = [(label, n) for label in "abc" for n in range(rows_a_label)]
+    kinds = [(label, n if n < 0.8 * rows_a_label else -1 - n % 2) for label, n in rows]
+    names = iterative_stratification([(label,) for label, _ in rows], THIRDS, 0, kinds)
+    got = Counter((label, name) for (label, _), name in zip(rows, names, strict=True))
+    for label in "abc":
+        for name, share in THIRDS.items():
+            assert abs(got[label, name] - share * rows_a_label) <= 1
+
+
 @given(st.integers(0, 60), st.integers(0, 60), SEEDS)
 def test_rows_without_labels_are_shared_out_too(labelled: int, bare: int, seed: int) -> None:
     names = iterative_stratification([("a",)] * labelled + [()] * bare, THIRDS, seed)

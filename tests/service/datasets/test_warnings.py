@@ -1,6 +1,7 @@
 """What is said of doubtful data: each warning where it is due, and none on clean data."""
 
 import random
+import time
 from typing import Any
 
 import pytest
@@ -212,3 +213,45 @@ def test_texts_that_may_be_cut_are_named_as_an_estimate() -> None:
     warning = only(rows, "truncation")
     assert warning["message"].startswith("1 text (1.4%) of more than 2000 characters, by estimate 512 tokens")
     assert warning["rows"] == at(("train", 5))
+
+
+@pytest.mark.parametrize(
+    ("text", "long"),
+    [
+        ("委员会将再次开会讨论价格" * 67, True),  # 804
+        ("委员会将再次开会讨论价格" * 66, False),
+        ("電池は三時間で切れます。" * 67, True),
+        ("위원회는 다시 모여서 논" * 77, True),  # 1001, of which 770 are wide
+        ("коммитет соберется снова" * 83, False),
+        ("é" * 2000, False),
+        ("é" * 2001, True),
+    ],
+)
+def test_wide_letters_reach_the_length_earlier(text: str, long: bool) -> None:
+    rows = clean()
+    rows["train"][5] = (text, "b")
+    assert ("truncation" in warnings_of(rows)) is long
+
+
+# -- at size ------------------------------------------------------------------------------------------
+
+
+def realistic(rows: int) -> list[Row]:
+    """Texts of 5 to 60 words, whose words are as unequally frequent as real ones; from 3,000 on, one in 50
+    nearly repeats an earlier one."""
+    rng = random.Random(0)
+    words = ["".join(rng.choices("etaoinshrdlu", k=rng.randint(2, 10))) for _ in range(5000)]
+    frequencies = [1 / rank for rank in range(1, 5001)]
+    texts = [" ".join(rng.choices(words, frequencies, k=rng.randint(5, 60))) for _ in range(rows)]
+    for row in range(3000, rows, 50):
+        texts[row] = texts[row - 2999][:-1]
+    return [(text, rng.choice("abcde")) for text in texts]
+
+
+def test_all_warnings_on_five_thousand_rows_take_seconds() -> None:
+    rows = realistic(5000)
+    dataset = dataset_of({"train": rows[:3000], "val": rows[3000:4000], "test": rows[4000:]})
+    start = time.process_time()
+    (warning,) = dataset_warnings(dataset)
+    assert warning["message"].startswith("40 texts of val and test found in an earlier split with small changes")
+    assert time.process_time() - start < 20  # about three seconds on a free core

