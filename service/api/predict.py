@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, FailFast, Field, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, In
@@ -17,9 +17,20 @@ from service.api.problems import responses
 from service.api.text_lines import why_no_text
 from service.errors import Detail, TooLarge, Unacceptable
 from service.inference.predictions import Prediction, read_predictions
+from service.settings import Settings
 
 SHORT = 400  # characters that are encoded in less time than it takes to hand them to a thread and wait for it
-router = APIRouter(tags=["predict"], route_class=JsonRoute, responses=REFUSALS)
+BESIDE_TEXTS = 100  # values of a body; the other fields have not nearly so many
+
+
+class TextsRoute(JsonRoute):
+    """Far more texts than are taken are refused unread; `_check_texts` tells exactly of a few more."""
+
+    def most_values(self, settings: Settings, /) -> int:
+        return settings.max_texts + BESIDE_TEXTS
+
+
+router = APIRouter(tags=["predict"], route_class=TextsRoute, responses=REFUSALS)
 # Only the schema says that it is not blank: `_check_texts` tells which rows are.
 Text = Annotated[SafeText, WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"\S"})]
 
@@ -27,7 +38,7 @@ Text = Annotated[SafeText, WithJsonSchema({"type": "string", "minLength": 1, "pa
 class PredictBody(Body):
     """`threshold` is for deciding; choosing has none. `top_k` bounds `scores`, not `labels`."""
 
-    texts: list[Text] = Field(min_length=1)
+    texts: Annotated[list[Text], FailFast()] = Field(min_length=1)  # a complaint of each would be far larger than it
     model: SafeText | None = Field(default=None, max_length=100, description="a name or an id")
     top_k: int | None = Field(default=None, ge=1)
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
