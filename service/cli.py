@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from service import processes
 from service.errors import ClassiglotError
 from service.key_commands import add_key_commands
 from service.settings import Settings, read_settings
@@ -74,7 +75,7 @@ def _worker(options: argparse.Namespace) -> int:
     """Becomes the worker's own program: the service knows the worker by name only."""
     settings = _settings(options)
     os.environ["DATA_DIR"] = str(settings.data_dir)
-    os.execv(sys.executable, [sys.executable, "-m", "worker"])
+    os.execv(sys.executable, processes.python("worker"))
 
 
 def _demo(options: argparse.Namespace) -> int:
