@@ -21,7 +21,7 @@ from service.inference.shelf import Loaded
 from service.settings import Settings
 
 SHORT = 400  # characters that are encoded in less time than it takes to hand them to a thread and wait for it
-FEW = 1_000  # scores that are named and written in about a millisecond, for which the event loop may well stand still
+FEW = 1_000  # scores that are named and written in about a millisecond
 BESIDE_TEXTS = 100  # values of a body; the other fields have not nearly so many
 
 
