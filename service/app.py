@@ -27,7 +27,7 @@ from service.models.versions import ModelCatalog
 from service.settings import Settings
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
-from service.store.migrate import migrate
+from service.store.migrate import migrated
 
 DESCRIPTION = "Fine-tunes and serves text classifiers in 100+ languages from a few hundred labelled examples."
 
@@ -71,7 +71,8 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
 def open_context(settings: Settings, closing: threading.Event) -> Context:
     """Opens database, artifacts, queue and engine. Raises: SettingsInvalid, Unavailable."""
     tempfile.gettempdir()  # chosen for good now: Python would pass over one that is full by then
-    _bring_to_schema(settings)
+    with migrated(settings.sql_url):
+        pass
     database = Database(settings.sql_url, DATABASE_PATIENCE)
     artifacts = ArtifactStore(settings.artifacts_dir)
     catalog = ModelCatalog(database, artifacts)
@@ -93,13 +94,6 @@ def open_context(settings: Settings, closing: threading.Event) -> Context:
         rates=RateLimits(settings),
         following=Following(database, gate, closing),
     )
-
-
-def _bring_to_schema(settings: Settings) -> None:
-    """On connections that wait for whoever else does that now."""
-    database = Database(settings.sql_url)
-    migrate(database)
-    database.close()
 
 
 def close_context(context: Context) -> None:

@@ -20,7 +20,7 @@ from service.errors import SettingsInvalid
 from service.jobs.embedded_broker import start_broker
 from service.logs import configure_logs, get_logger
 from service.serve import listen
-from service.settings import Settings
+from service.settings import Settings, make_data_dir
 
 log = get_logger(__name__)
 READY_SECONDS = 60.0
@@ -133,7 +133,7 @@ def running_system(settings: Settings) -> Iterator[tuple[System, threading.Event
 @contextmanager
 def _only_one(settings: Settings) -> Iterator[None]:
     """Holds the data dir's lock. Raises: SettingsInvalid when another process does."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_data_dir(settings.data_dir)
     with (settings.data_dir / "up.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -83,8 +83,13 @@ def test_a_database_that_is_away_is_unavailable_with_a_time_to_retry() -> None:
 )
 def test_a_primary_that_was_demoted_or_has_stood_still_is_unavailable(postgres: str, state: str) -> None:
     database = Database(postgres)
-    with pytest.raises(Unavailable), database.write() as tx:
-        tx.execute(text(state))
-        time.sleep(0.5)
-        tx.execute(text("CREATE TABLE nothing (n INTEGER)"))
+
+    def write() -> None:
+        with database.write() as tx:
+            tx.execute(text(state))
+            time.sleep(0.5)
+            tx.execute(text("CREATE TABLE nothing (n INTEGER)"))
+
+    with pytest.raises(Unavailable):
+        write()
     database.close()
