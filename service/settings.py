@@ -63,7 +63,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="how much is logged")
 
     # limits on what is sent
-    max_upload_bytes: int = Field(default=200 * MEBIBYTE, ge=1, description="largest body of `POST /datasets`")
+    max_upload_bytes: int = Field(
+        default=200 * MEBIBYTE, ge=1, description="largest body of `POST /datasets`, and of lines for `POST /predict`"
+    )
     max_rows: int = Field(default=1_000_000, ge=1, description="most rows in one data set")
     max_labels: int = Field(default=1_000, ge=2, description="most labels in one data set")
     max_text_bytes: int = Field(default=MEBIBYTE, ge=1, description="largest single text, in UTF-8")
