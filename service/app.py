@@ -30,7 +30,7 @@ from service.settings import Settings
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.installation import check_same_installation
-from service.store.migrate import migrate
+from service.store.migrate import migrated
 
 log = get_logger(__name__)
 DESCRIPTION = "Fine-tunes and serves text classifiers in 100+ languages from a few hundred labelled examples."
@@ -79,10 +79,10 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
 def open_context(settings: Settings, closing: threading.Event) -> Context:
     """Opens database, artifacts, queue and engine. Raises: SettingsInvalid, Unavailable."""
     tempfile.gettempdir()  # chosen for good now: Python would pass over one that is full by then
-    _bring_to_schema(settings)
-    database = Database(settings.sql_url, DATABASE_PATIENCE)
     artifacts = ArtifactStore(settings.artifacts_dir)
-    check_same_installation(database, artifacts)
+    with migrated(settings.sql_url) as patient:  # waits for whoever else does that now
+        check_same_installation(patient, artifacts)
+    database = Database(settings.sql_url, DATABASE_PATIENCE)
     catalog = ModelCatalog(database, artifacts)
     engine = Engine(settings.max_batch_tokens, settings.max_queued_tokens, settings.max_wait_seconds)
     engine.watch()
@@ -102,13 +102,6 @@ def open_context(settings: Settings, closing: threading.Event) -> Context:
         rates=RateLimits(settings),
         following=Following(database, gate, closing),
     )
-
-
-def _bring_to_schema(settings: Settings) -> None:
-    """On connections that wait for whoever else does that now."""
-    database = Database(settings.sql_url)
-    migrate(database)
-    database.close()
 
 
 def close_context(context: Context) -> None:

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from service import processes
 from service.errors import ClassiglotError
 from service.key_commands import add_key_commands
-from service.settings import Settings, read_settings
+from service.settings import Settings, make_data_dir, read_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,27 +29,31 @@ def build_parser() -> argparse.ArgumentParser:
     """Every command and its options; the deployment's files are checked against it."""
     parser = argparse.ArgumentParser(prog="classiglot", description="Fine-tune and serve text classifiers over HTTP.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    up = _add(commands, "up", _up, "service, worker and broker on this machine, under one parent")
-    api = _add(commands, "api", _api, "the HTTP service alone, for a deployment")
+    data_dir = argparse.ArgumentParser(add_help=False)
+    data_dir.add_argument("--data-dir", type=Path, help="folder of everything kept (DATA_DIR, default ./data)")
+    up = _add(commands, "up", _up, "service, worker and broker on this machine, under one parent", data_dir)
+    api = _add(commands, "api", _api, "the HTTP service alone, for a deployment", data_dir)
     for command in (up, api):
         command.add_argument("--host", help="address to listen on (HOST, default 127.0.0.1)")
         command.add_argument("--port", type=int, help="port to listen on (PORT, default 8000)")
-    worker = _add(commands, "worker", _worker, "a worker alone, for a deployment")
-    demo = _add(commands, "demo", _demo, "the main job on real text, start to end, in some minutes")
-    for command in (up, api, worker, demo):
-        command.add_argument("--data-dir", type=Path, help="folder of everything kept (DATA_DIR, default ./data)")
+    _add(commands, "worker", _worker, "a worker alone, for a deployment", data_dir)
+    _add(commands, "demo", _demo, "the main job on real text, start to end, in some minutes", data_dir)
     _add(commands, "sample", _sample, "print the demo's data set, a body for POST /datasets")
-    fetch = _add(commands, "fetch", _fetch, "download a base model to this machine, for jobs to start from")
+    fetch = _add(commands, "fetch", _fetch, "download a base model to this machine, for jobs to start from", data_dir)
     fetch.add_argument("name", help="such as xlm-roberta-base; GET /info lists them")
-    add_key_commands(_add(commands, "keys", None, "make, list and revoke API keys"))
-    _add(commands, "migrate", _migrate, "bring the database to this version's schema")
+    add_key_commands(_add(commands, "keys", None, "make, list and revoke API keys"), data_dir)
+    _add(commands, "migrate", _migrate, "bring the database to this version's schema", data_dir)
     return parser
 
 
 def _add(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: object, text: str
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: object,
+    text: str,
+    *parents: argparse.ArgumentParser,
 ) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=text, description=text)
+    command = commands.add_parser(name, help=text, description=text, parents=parents)
     command.set_defaults(run=run)
     return command
 
@@ -56,6 +61,13 @@ def _add(
 def _settings(options: argparse.Namespace) -> Settings:
     given = vars(options)
     return read_settings(**{name: given.get(name) for name in ("host", "port", "data_dir")})
+
+
+def _settings_and_data_dir(options: argparse.Namespace) -> Settings:
+    settings = _settings(options)
+    if settings.database_url is None:
+        make_data_dir(settings.data_dir)
+    return settings
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -67,14 +79,14 @@ def _up(options: argparse.Namespace) -> int:
 def _api(options: argparse.Namespace) -> int:
     from service.serve import serve
 
-    return serve(_settings(options))
+    return serve(_settings_and_data_dir(options))
 
 
 def _worker(options: argparse.Namespace) -> int:
     """Becomes the worker's own program: the service knows the worker by name only."""
-    settings = _settings(options)
+    settings = _settings_and_data_dir(options)
     os.environ["DATA_DIR"] = str(settings.data_dir)
-    os.execv(sys.executable, [sys.executable, "-m", "worker"])
+    os.execv(sys.executable, processes.python("worker"))
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -98,11 +110,10 @@ def _fetch(options: argparse.Namespace) -> int:
 
 
 def _migrate(options: argparse.Namespace) -> int:
-    from service.store.database import Database
-    from service.store.migrate import migrate
+    from service.store.migrate import migrated
 
-    migrate(Database(_settings(options).sql_url))
-    print("the database is up to date")
+    with migrated(_settings_and_data_dir(options).sql_url):
+        print("the database is up to date")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +10,14 @@ from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from service.access.keys import create_key, list_keys, revoke_key
 from service.errors import SettingsInvalid, TrainingFailed
 from service.settings import Settings
 from service.store.database import Database
-from service.store.records import DEFAULT_PROJECT
-from service.up import running_system
+from service.store.records import DEFAULT_PROJECT, FINAL
+from service.up import System, running_system
 
 TOPICS = ("food", "literature", "money", "movies", "science", "sports")
 TRAINED_IN = ("english", "italian", "japanese", "korean", "dutch", "ukrainian")
@@ -33,7 +33,10 @@ console = Console()
 
 
 def run_demo(settings: Settings) -> int:
-    """Starts the system, trains on a few hundred questions, prints the report, predicts. Raises: ClassiglotError."""
+    """Starts the system, trains on a few hundred questions, prints the report, predicts.
+
+    Raises: ClassiglotError; KeyboardInterrupt when it is asked to stop meanwhile.
+    """
     settings = settings.model_copy(update={"log_level": "warning", "port": 0, "host": "127.0.0.1"})
     console.print("[bold]Classiglot demo[/]: starting service, worker and broker on their embedded defaults …")
     with running_system(settings) as (system, asked_to_stop):
@@ -42,10 +45,10 @@ def run_demo(settings: Settings) -> int:
         console.print(f"The service answers at {system.address} while this demo runs.\n")
         with (
             key_where_needed(settings) as headers,
-            httpx.Client(base_url=system.address, headers=headers, timeout=60) as client,
+            httpx.Client(base_url=system.address, headers=headers, timeout=60, trust_env=False) as client,
         ):
             dataset = _upload(client)
-            job = _train(client, dataset)
+            job = _train(client, dataset, system, asked_to_stop)
             _show_report(client, job)
             _predict(client)
     _say_how_to_go_on(settings)
@@ -111,7 +114,7 @@ def _upload(client: httpx.Client) -> Any:
     return answer
 
 
-def _train(client: httpx.Client, dataset: Any) -> Any:
+def _train(client: httpx.Client, dataset: Any, system: System, asked_to_stop: threading.Event) -> Any:
     body = {
         "dataset_id": dataset["id"],
         "base_model": "bundled/multilingual-small",
@@ -127,33 +130,41 @@ def _train(client: httpx.Client, dataset: Any) -> Any:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bar:
-        job = _follow(client, job, bar)
+        job = _follow(client, job, bar, system, asked_to_stop)
     if job["status"] != "succeeded":
         raise TrainingFailed(f"the job {job['status']}: {(job['error'] or {}).get('message', 'see its events')}")
     return job
 
 
-def _follow(client: httpx.Client, job: Any, bar: Progress) -> Any:
-    """Polls job and events until the job is final."""
+def _follow(client: httpx.Client, job: Any, bar: Progress, system: System, asked_to_stop: threading.Event) -> Any:
+    """Polls job and events until the job is final. Raises: KeyboardInterrupt when it is asked to stop."""
     task = bar.add_task("queued", total=job["progress"]["total_steps"], loss="-")
     after = None
-    while True:
-        events = _checked(client.get(f"/jobs/{job['id']}/events", params={"after": after} if after else {}))["data"]
-        job = _checked(client.get(f"/jobs/{job['id']}"))
+    while job["status"] not in FINAL:
+        if asked_to_stop.wait(0.5):
+            raise KeyboardInterrupt
+        system.keep_alive()
+        try:
+            events = _checked(client.get(f"/jobs/{job['id']}/events", params={"after": after} if after else {}))["data"]
+            job = _checked(client.get(f"/jobs/{job['id']}"))
+        except httpx.TransportError:  # the service ended, and is being started again
+            continue
         for event in events:
             after = event["id"]
-            if event["type"] == "progress":
-                bar.update(task, completed=event["data"]["step"], loss=f"{event['data']['loss']:.3f}")
-            elif event["type"] == "metrics":
-                data = event["data"]
-                bar.console.print(
-                    f"  epoch {data['epoch']:>2}  train loss {data['train_loss']:.3f}  "
-                    f"val loss {data['val_loss']:.3f}  val macro-F1 {data['val_macro_f1']:.3f}"
-                )
+            _show_event(event, bar, task)
         bar.update(task, description=job["phase"] or job["status"], completed=job["progress"]["step"])
-        if job["status"] in ("succeeded", "failed", "cancelled"):
-            return job
-        time.sleep(0.5)
+    return job
+
+
+def _show_event(event: Any, bar: Progress, task: TaskID) -> None:
+    data = event["data"]
+    if event["type"] == "progress":
+        bar.update(task, completed=data["step"], loss=f"{data['loss']:.3f}")
+    elif event["type"] == "metrics":
+        bar.console.print(
+            f"  epoch {data['epoch']:>2}  train loss {data['train_loss']:.3f}  "
+            f"val loss {data['val_loss']:.3f}  val macro-F1 {data['val_macro_f1']:.3f}"
+        )
 
 
 def _show_report(client: httpx.Client, job: Any) -> None:

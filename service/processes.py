@@ -23,6 +23,11 @@ def die_with_parent(parent: int, death_signal: signal.Signals = signal.SIGKILL) 
         os.kill(os.getpid(), death_signal)
 
 
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of ours. `-P`: the current folder may hold anything, a `worker.py` for one."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
 def start(command: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Starts a command in a session of its own (a Ctrl-C reaches its parent only) that dies with this process."""
     return subprocess.Popen(dying_with_us(command), env=env, start_new_session=True, stdin=subprocess.DEVNULL)
@@ -30,7 +35,7 @@ def start(command: Sequence[str], env: Mapping[str, str] | None = None) -> subpr
 
 def dying_with_us(command: Sequence[str]) -> list[str]:
     """The same command by way of a launcher, which ties it to this process before its first line runs."""
-    return [sys.executable, "-m", "service.processes", str(os.getpid()), *command]
+    return python("service.processes", str(os.getpid()), *command)
 
 
 def end(*processes: subprocess.Popen[bytes], grace_seconds: float) -> None:

@@ -1,9 +1,11 @@
 """Every setting, typed, frozen, read once from the environment when a process starts."""
 
+import os
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -61,7 +63,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="how much is logged")
 
     # limits on what is sent
-    max_upload_bytes: int = Field(default=200 * MEBIBYTE, ge=1, description="largest body of `POST /datasets`")
+    max_upload_bytes: int = Field(
+        default=200 * MEBIBYTE, ge=1, description="largest body of `POST /datasets`, and of lines for `POST /predict`"
+    )
     max_rows: int = Field(default=1_000_000, ge=1, description="most rows in one data set")
     max_labels: int = Field(default=1_000, ge=2, description="most labels in one data set")
     max_text_bytes: int = Field(default=MEBIBYTE, ge=1, description="largest single text, in UTF-8")
@@ -140,6 +144,10 @@ class Settings(BaseSettings):
             url = "postgresql+psycopg://" + url.split("://", 1)[1]
         if url and not url.startswith(("postgresql+psycopg://", "sqlite:///")):
             raise ValueError("must start with postgresql:// or sqlite:///")
+        try:
+            _ = urlsplit("//" + (url or "").partition("://")[2].rpartition("@")[2]).port
+        except ValueError:
+            raise ValueError("must name its port as a number up to 65535, or none for 5432") from None
         return url
 
     @field_validator("broker_url")
@@ -189,6 +197,17 @@ class Settings(BaseSettings):
     def cache_dir(self) -> Path:
         """What can be made again from installed packages; safe to delete while nothing runs."""
         return self.data_dir / "cache"
+
+
+def make_data_dir(folder: Path) -> None:
+    """Raises: SettingsInvalid when it cannot be made, or written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fault = None if os.access(folder, os.W_OK | os.X_OK) else "it may not be written to"
+    except OSError as error:
+        fault = error.strerror
+    if fault:
+        raise SettingsInvalid(f"{folder} cannot be used ({fault}); choose another folder with --data-dir or DATA_DIR")
 
 
 def read_settings(**overrides: object) -> Settings:

@@ -20,7 +20,7 @@ from service.errors import SettingsInvalid
 from service.jobs.embedded_broker import start_broker
 from service.logs import configure_logs, get_logger
 from service.serve import listen
-from service.settings import Settings
+from service.settings import Settings, make_data_dir
 
 log = get_logger(__name__)
 READY_SECONDS = 60.0
@@ -57,8 +57,8 @@ class System:
         """Raises: SettingsInvalid, Unavailable; the parts that were started are then ended by `stop`."""
         if self.settings.broker_url is None:
             self._add("broker", lambda: start_broker(self.settings))
-        self._add("service", lambda: self._python("-m", "service.cli", "api"))
-        self._add("worker", lambda: self._python("-m", "worker"))
+        self._add("service", lambda: self._python("service.cli", "api"))
+        self._add("worker", lambda: self._python("worker"))
 
     def wait_until_ready(self, asked_to_stop: threading.Event) -> None:
         """Returns when the service answers. Raises: SettingsInvalid when it does not in time."""
@@ -66,7 +66,8 @@ class System:
         while time.monotonic() < deadline and not asked_to_stop.is_set():
             self.keep_alive()
             try:
-                if httpx.get(f"{self.address}/health/ready", timeout=2).status_code == 200:
+                # trust_env: a proxy of the environment is for other machines, and may not reach this one
+                if httpx.get(f"{self.address}/health/ready", timeout=2, trust_env=False).status_code == 200:
                     return
             except httpx.TransportError:
                 pass
@@ -97,8 +98,8 @@ class System:
     def _add(self, name: str, start: Callable[[], subprocess.Popen[bytes]]) -> None:
         self._parts.append(_Part(name, start, start()))
 
-    def _python(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return processes.start([sys.executable, *arguments], self._env)
+    def _python(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        return processes.start(processes.python(module, *arguments), self._env)
 
 
 def run_everything(settings: Settings) -> int:
@@ -132,7 +133,7 @@ def running_system(settings: Settings) -> Iterator[tuple[System, threading.Event
 @contextmanager
 def _only_one(settings: Settings) -> Iterator[None]:
     """Holds the data dir's lock. Raises: SettingsInvalid when another process does."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_data_dir(settings.data_dir)
     with (settings.data_dir / "up.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -308,9 +308,10 @@ def test_the_head_makes_a_key_before_it_starts_a_service_that_others_can_reach()
     assert not read_settings(host=environment("service")["HOST"]).is_loopback
 
 
-@pytest.mark.usefixtures("clean")
-def test_the_service_becomes_healthy_and_stops_in_time(tmp_path: Path) -> None:
+def test_the_service_becomes_healthy_and_stops_in_time(tmp_path: Path, clean: pytest.MonkeyPatch) -> None:
     port = free_port()
+    clean.delenv("no_proxy", raising=False)
+    clean.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")  # for what the containers download; nobody is there
     assert probe("service", port) != 0
     with running_service(port, tmp_path) as process:
         deadline = time.monotonic() + READY_SECONDS

@@ -42,7 +42,7 @@ class TrainingProcess:
         self._kills_before = _out_of_memory_kills()
         # by way of the launcher: importing torch takes seconds, in which a supervisor may die as well
         self._process = subprocess.Popen(
-            processes.dying_with_us([sys.executable, "-m", PROGRAM, str(os.getpid())]),
+            processes.dying_with_us(processes.python(PROGRAM, str(os.getpid()))),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -15,7 +15,7 @@ from service.errors import SettingsInvalid, Unauthenticated, Unavailable
 from service.settings import Settings
 from service.store import keys as key_rows
 from service.store.database import Database
-from service.store.migrate import migrate
+from service.store.migrate import migrated
 from service.store.records import KeyRecord
 
 FRESH = 0.5  # seconds for which a key that was good is not looked up again: the longest a revoked one lives
@@ -101,14 +101,9 @@ def must_have_key(settings: Settings) -> None:
     """Before a service listens. Raises: SettingsInvalid where others could reach it and nobody has a key."""
     if settings.is_loopback:
         return
-    database = Database(settings.sql_url)
-    try:
-        migrate(database)
-        with database.read() as tx:
-            if key_rows.any_live(tx):
-                return
-    finally:
-        database.close()
+    with migrated(settings.sql_url) as database, database.read() as tx:
+        if key_rows.any_live(tx):
+            return
     where = "" if settings.database_url else f" --data-dir {settings.data_dir}"
     raise SettingsInvalid(
         f"HOST is {settings.host}, which other machines can reach, and there is no API key that is good; make one with "

@@ -80,7 +80,7 @@ class RateLimits:
 
     def count(self, key_id: str, kind: str) -> Count | None:
         """Counts a request; None where there is no limit. The caller refuses what is not allowed."""
-        rate = self._rates.get(kind, self._rates["read"])
+        rate = self._rates[_setting_of(kind)]
         return self._counter.hit(rate, "key", key_id, kind) if rate else None
 
     def count_wrong_key(self, address: str) -> None:
@@ -98,6 +98,11 @@ class RateLimits:
 def too_many(count: Count, kind: str) -> RateLimited:
     return RateLimited(
         f"this key has made its {count.limit} `{kind}` requests in {count.window} s; "
-        f"go on in {count.reset} s, or ask the operator for a higher RATE_LIMIT_{kind.upper()}",
+        f"go on in {count.reset} s, or ask the operator for a higher RATE_LIMIT_{_setting_of(kind).upper()}",
         retry_after=count.reset,
     )
+
+
+def _setting_of(kind: str) -> str:
+    """`admin` has no setting of its own: what only its keys may do is read."""
+    return kind if kind in ("train", "predict") else "read"

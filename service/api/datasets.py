@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError, WithJsonSchema, model_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 
 from service.api.body_limit import content_type
 from service.api.context import Context, In
@@ -122,6 +123,7 @@ _FORM = {"type": "object", "required": ["name", "train"]} | {
     "properties": {name: {"type": "string", "format": "binary"} for name in SPLITS}
     | {name: {"type": "string"} for name in ("name", "task", "language", "split")}
 }
+_FORM_HOLDS = "it holds name, task, language and split as fields, and train, val and test as files"
 _BODIES = {
     "requestBody": {
         "required": True,
@@ -148,11 +150,7 @@ async def create_dataset(
     The same `Idempotency-Key` with the same upload gives the same data set."""
     kind = content_type(request.scope)
     if kind == "multipart/form-data":
-        try:
-            async with request.form(max_files=3, max_fields=10) as form:
-                submission = await _from_form(form)
-        except UnicodeError:  # a charset that Python knows, and in which this is nothing
-            raise Unreadable("the form could not be read; send it in UTF-8, without a charset") from None
+        submission = await _read_form(request)
     elif kind == "application/json":
         submission = await run_in_threadpool(_from_json, await request.body())
     else:
@@ -172,6 +170,19 @@ def _from_json(data: bytes) -> Submission:
     splits: dict[str, Upload | object] = {"train": body.train}
     splits |= {name: split for name, split in (("val", body.val), ("test", body.test)) if split is not None}
     return _submission(body, splits)
+
+
+async def _read_form(request: Request) -> Submission:
+    try:
+        async with request.form(max_files=3, max_fields=10) as form:
+            return await _from_form(form)
+    except UnicodeError:  # a charset that Python knows, and in which this is nothing
+        raise Unreadable("the form could not be read; send it in UTF-8, without a charset") from None
+    except HTTPException as fault:
+        if fault.status_code != 400:
+            raise
+        what = fault.detail.rstrip(".")  # one of Starlette's own sentences; nothing of the form is in them
+        raise Unreadable(f"the form could not be read ({what}); {_FORM_HOLDS}") from None
 
 
 async def _from_form(form: FormData) -> Submission:

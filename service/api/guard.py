@@ -25,7 +25,7 @@ from service.logs import tell_with_each_line
 REFUSALS = responses(401, 403, 429)
 # Probes of load balancers have no key. The document and its page tell no more than the public source does.
 OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+OF_PROXIES = frozenset({b"forwarded", b"via", b"x-real-ip"})  # headers, beside x-forwarded-…, that only they send
 
 _bearer = HTTPBearer(scheme_name="bearer", description="`Authorization: Bearer <key>`", auto_error=False)
 _header = APIKeyHeader(name="X-API-Key", scheme_name="header", auto_error=False)
@@ -115,14 +115,22 @@ def _key_of(request: Request) -> str | None:
 
 def _is_local(request: Request) -> bool:
     """Whether the request names this machine, as its own programs do. A web page that the machine's browser shows can
-    reach us too, but under its own name (DNS rebinding) or with its own origin."""
-    named = _without_port(request.headers.get("host", ""))
+    reach us too, but under its own name (DNS rebinding) or with its own origin; and so can a proxy, which names us as
+    it likes, but mostly says that it is one."""
+    if any(name in OF_PROXIES or name.startswith(b"x-forwarded-") for name, _ in request.scope["headers"]):
+        return False
     origin = request.headers.get("origin")
-    return named in LOCAL_NAMES and (origin is None or _without_port(origin.partition("://")[2]) in LOCAL_NAMES)
+    return _names_us(request.headers.get("host", "")) and (origin is None or _names_us(origin.partition("://")[2]))
 
 
-def _without_port(authority: str) -> str:
-    return re.sub(r":\d*$", "", authority).lower()
+def _names_us(authority: str) -> bool:
+    name = re.sub(r":\d*$", "", authority).lower()
+    if name in ("localhost", "127.0.0.1"):  # nearly always, and with no address to be made of it
+        return True
+    try:
+        return ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _network_of(request: Request) -> str:
@@ -132,7 +140,11 @@ def _network_of(request: Request) -> str:
         address = ip_address(host)
     except ValueError:
         return host
-    return str(IPv6Network((int(address), 64), strict=False)) if address.version == 6 else host
+    if address.version == 4:
+        return host
+    if address.ipv4_mapped:  # a socket that listens on `::` shows IPv4's clients so
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((int(address), 64), strict=False))
 
 
 def _rate_headers(count: Count, kind: str) -> list[tuple[bytes, bytes]]:

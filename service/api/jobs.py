@@ -29,7 +29,7 @@ class JobBody(Body):
     dataset_id: Annotated[str, StringConstraints(max_length=60, pattern=r"^[a-z0-9_]+$")]
     name: Name | None = Field(default=None, description="the model's name; default: the data set's")
     language: Language | None = Field(default=None, description="chooses the base model; default: the data set's")
-    base_model: SafeText | None = Field(default=None, max_length=200, description="instead of language")
+    base_model: SafeText | None = Field(default=None, min_length=1, max_length=200, description="instead of language")
     hyperparameters: Hyperparameters = Hyperparameters()
     metadata: dict[MetadataKey, MetadataValue] = Field(default={}, max_length=16)
 

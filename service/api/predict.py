@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, WithJsonSchema
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, FailFast, Field, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, In
@@ -16,10 +16,23 @@ from service.api.predict_lines import DOCUMENTED
 from service.api.problems import responses
 from service.api.text_lines import why_no_text
 from service.errors import Detail, TooLarge, Unacceptable
-from service.inference.predictions import Prediction, read_predictions
+from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
+from service.inference.shelf import Loaded
+from service.settings import Settings
 
 SHORT = 400  # characters that are encoded in less time than it takes to hand them to a thread and wait for it
-router = APIRouter(tags=["predict"], route_class=JsonRoute, responses=REFUSALS)
+FEW = 1_000  # scores that are named and written in about a millisecond
+BESIDE_TEXTS = 100  # values of a body; the other fields have not nearly so many
+
+
+class TextsRoute(JsonRoute):
+    """Far more texts than are taken are refused unread; `_check_texts` tells exactly of a few more."""
+
+    def most_values(self, settings: Settings, /) -> int:
+        return settings.max_texts + BESIDE_TEXTS
+
+
+router = APIRouter(tags=["predict"], route_class=TextsRoute, responses=REFUSALS)
 # Only the schema says that it is not blank: `_check_texts` tells which rows are.
 Text = Annotated[SafeText, WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"\S"})]
 
@@ -27,7 +40,7 @@ Text = Annotated[SafeText, WithJsonSchema({"type": "string", "minLength": 1, "pa
 class PredictBody(Body):
     """`threshold` is for deciding; choosing has none. `top_k` bounds `scores`, not `labels`."""
 
-    texts: list[Text] = Field(min_length=1)
+    texts: Annotated[list[Text], FailFast()] = Field(min_length=1)  # a complaint of each would be far larger than it
     model: SafeText | None = Field(default=None, max_length=100, description="a name or an id")
     top_k: int | None = Field(default=None, ge=1)
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -60,7 +73,7 @@ class PredictView(BaseModel):
     openapi_extra=DOCUMENTED,
     responses=responses(400, 404, 413, 415, 422, 429, 500, 503),
 )
-async def predict(body: PredictBody, request: Request, context: In, access: Predictor) -> PredictView:
+async def predict(body: PredictBody, request: Request, context: In, access: Predictor) -> PredictView | Response:
     """Labels for texts, in the order asked. A name answers with its best version.
 
     Any number of texts may be sent as NDJSON (`{"text": "…"}` a line) or CSV, with `model`, `top_k` and `threshold` in
@@ -71,19 +84,30 @@ async def predict(body: PredictBody, request: Request, context: In, access: Pred
     return await unless_left(request, _predict(body, context, access.project))
 
 
-async def _predict(body: PredictBody, context: Context, project: str) -> PredictView:
+async def _predict(body: PredictBody, context: Context, project: str) -> PredictView | Response:
     loaded = await context.shelf.take(project, body.model)
     encode = loaded.classifier.encoder.encode
     short = sum(map(len, body.texts)) <= SHORT
     rows = encode(body.texts) if short else await run_in_threadpool(encode, body.texts)
     scores = await loaded.batcher.score(rows)
+    PREDICTED_TEXTS.inc(len(rows))
+    if scores.size <= FEW:
+        return _answer(body, loaded, scores, rows)
+    return await run_in_threadpool(_written, body, loaded, scores, rows)
+
+
+def _answer(body: PredictBody, loaded: Loaded, scores: Scores, rows: list[Encoding]) -> PredictView:
     predictions = read_predictions(scores, rows, loaded.classifier.card, body.threshold, body.top_k)
-    PREDICTED_TEXTS.inc(len(predictions))
     record = loaded.record
     return PredictView(
         model=AnsweringModel(id=record.id, name=record.name, version=record.version),
         predictions=[_view(prediction) for prediction in predictions],
     )
+
+
+def _written(body: PredictBody, loaded: Loaded, scores: Scores, rows: list[Encoding]) -> Response:
+    """Ready to be sent: FastAPI would check and write it on the event loop."""
+    return Response(_answer(body, loaded, scores, rows).model_dump_json(), media_type="application/json")
 
 
 def _check_texts(texts: list[str], context: Context) -> None:

@@ -90,7 +90,7 @@ async def _answer(
     try:
         while piece := await ahead:
             ahead = asyncio.ensure_future(_next_piece(texts, loaded, threshold, top_k))
-            yield "".join(_line(number + place, answer) for place, answer in enumerate(piece)).encode()
+            yield await run_in_threadpool(_written, number, piece)  # of a thousand labels, half a million scores
             number += len(piece)
     finally:
         ahead.cancel()
@@ -110,7 +110,7 @@ async def _next_piece(
         log.exception("piece_failed", rows=len(rows))
         failed = InferenceFailed("could not be computed; send it again")
         return [entry if isinstance(entry, Fault) else failed for entry in entries]
-    answers = iter(_read(loaded, rows, scores, threshold, top_k))
+    answers = iter(await run_in_threadpool(_read, loaded, rows, scores, threshold, top_k))
     PREDICTED_TEXTS.inc(len(rows))
     return [entry if isinstance(entry, Fault) else next(answers) for entry in entries]
 
@@ -121,12 +121,14 @@ def _read(
     scores: list[Scores | InferenceFailed],
     threshold: float | None,
     top_k: int | None,
-) -> Iterator[Prediction | InferenceFailed]:
+) -> list[Prediction | InferenceFailed]:
+    read: list[Prediction | InferenceFailed] = []
     for row, answer in zip(rows, scores, strict=True):
         if isinstance(answer, InferenceFailed):
-            yield answer
+            read.append(answer)
         else:
-            yield from read_predictions(answer[None], [row], loaded.classifier.card, threshold, top_k)
+            read += read_predictions(answer[None], [row], loaded.classifier.card, threshold, top_k)
+    return read
 
 
 async def _score(loaded: Loaded, rows: list[Encoding]) -> list[Scores | InferenceFailed]:
@@ -136,6 +138,10 @@ async def _score(loaded: Loaded, rows: list[Encoding]) -> list[Scores | Inferenc
             return await loaded.batcher.score_each(rows)
         except Overloaded as overloaded:
             await asyncio.sleep(overloaded.retry_after or 1)
+
+
+def _written(first: int, piece: list[Answer]) -> bytes:
+    return "".join(_line(row, answer) for row, answer in enumerate(piece, first)).encode()
 
 
 def _line(row: int, answer: Answer) -> str:

@@ -13,7 +13,7 @@ from service.datasets.formats import read_columns, read_file
 from service.datasets.rows import RawSplit
 from service.datasets.splitting import iterative_stratification
 from service.datasets.warnings import dataset_warnings
-from service.errors import Conflict, DiskFull, NotFound, Unavailable
+from service.errors import Conflict, DiskFull, NotFound, Unavailable, Unreadable
 from service.settings import Settings
 from service.store import datasets as dataset_rows
 from service.store.artifacts import ArtifactStore
@@ -52,10 +52,17 @@ class Submission:
     cut: Cut = field(default_factory=Cut)
 
     def sha256(self) -> str:
-        """The same for two submissions that say the same, whatever stood between the parts of the form."""
+        """The same for two submissions that say the same, whatever stood between the parts of the form.
+
+        Raises: Unreadable.
+        """
         asked = ["data set", self.name, self.task, self.language, asdict(self.cut)]
         splits = {name: _said(split) for name, split in self.splits.items()}
-        return hashlib.sha256(json.dumps([*asked, splits], sort_keys=True).encode()).hexdigest()
+        try:
+            said = json.dumps([*asked, splits], sort_keys=True)
+        except RecursionError:  # writing takes a little more of the stack than reading did
+            raise Unreadable("a split is nested too deeply; send lists of texts and of labels") from None
+        return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _said(split: Upload | object) -> object:

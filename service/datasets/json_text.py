@@ -12,17 +12,20 @@ from service.errors import TooLarge, Unreadable
 # Python takes 64 bytes for an empty list, of which the text has three: 200 MB of them would be 5 GB. So many values are
 # a million rows with ten columns.
 MOST_VALUES = 10_000_000
+# Every wrong key of an object becomes a complaint, hundreds of times as large. No table has more than 100 columns.
+MOST_KEYS = 1_000
 _CHUNK = 2**20
 _BEFORE_VALUES = np.isin(np.arange(256), [*b",:[{"])  # by byte
 
 
-def parse_json(data: bytes, what: str = "the body") -> Any:
-    """Parses UTF-8 JSON (a byte order mark is let pass).
+def parse_json(data: bytes, what: str = "the body", most_values: int | None = None) -> Any:
+    """Parses UTF-8 JSON (a byte order mark is let pass). `most_values`: default `MOST_VALUES`.
 
     Raises: Unreadable with the place of the fault; TooLarge.
     """
-    if len(data) > MOST_VALUES and count_values(data) > MOST_VALUES:
-        raise TooLarge(f"{what} holds more than {MOST_VALUES:,} values; send rows as lines of a .jsonl or .csv file")
+    most = MOST_VALUES if most_values is None else most_values
+    if len(data) > most and count_values(data) > most:
+        raise TooLarge(f"{what} holds more than {most:,} values; send its rows as lines of JSON (.jsonl) or CSV")
     try:
         return _decoder.decode(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -70,6 +73,8 @@ def _refuse_constant(name: str) -> None:
 
 
 def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MOST_KEYS:
+        raise ValueError(f"an object has {len(pairs)} keys, and the most is {MOST_KEYS}")
     keys = dict(pairs)
     if len(keys) != len(pairs):
         raise ValueError("an object names the same key twice")

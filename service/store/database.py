@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, event, make_url, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
@@ -22,6 +22,9 @@ _POSTGRES = {
     # the second: a writer that is paused in the middle of its write holds no row for longer
     "options": "-c lock_timeout=5s -c idle_in_transaction_session_timeout=15s",
 }  # fmt: skip
+
+# PostgreSQL's states for a primary that was demoted, which only reads now, and for one that ended what stood idle.
+_REFUSALS = frozenset({"25006", "25P03"})
 
 
 class Database:
@@ -81,7 +84,9 @@ class Database:
 def _as_unavailable() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except (OperationalError, InterfaceError, InternalError, PoolTimeout) as error:
+        if isinstance(error, InternalError) and getattr(error.orig, "sqlstate", None) not in _REFUSALS:
+            raise
         cause = str(getattr(error, "orig", error))
         log.warning("database_unavailable", error=type(error).__name__, cause=cause)
         if "disk is full" in cause or "No space left on device" in cause:

@@ -43,6 +43,18 @@ def migrate(database: Database) -> None:
 
 
 @contextmanager
+def migrated(url: str) -> Iterator[Database]:
+    """The database, brought to the newest schema, for the block: on connections of its own, which wait for whoever
+    else does that now. Raises: as `migrate`; Unavailable."""
+    database = Database(url)
+    try:
+        migrate(database)
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
 def _alone(database: Database) -> Iterator[None]:
     """Other processes of this machine wait here; without it they would time out on SQLite's own lock."""
     if not database.is_sqlite:

@@ -176,7 +176,7 @@ def test_what_is_killed_is_started_again_or_dies_with_its_parent(up: Up) -> None
     worker = next(
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/cmdline")
-        if path.read_bytes().split(b"\0")[1:3] == [b"-m", b"worker"]
+        if path.read_bytes().split(b"\0")[1:4] == [b"-P", b"-m", b"worker"]
         and str(up.data_dir).encode() in (path.parent / "environ").read_bytes()
     )
     os.kill(worker, signal.SIGKILL)

@@ -1,5 +1,6 @@
 """Ending real child processes: politely once, then for good."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -40,3 +41,12 @@ def test_each_is_asked_once_and_the_stubborn_are_killed_when_the_one_grace_is_ov
     assert [child.returncode for child in stubborn] == [-signal.SIGKILL, -signal.SIGKILL]
     assert {path.read_text() for path in tmp_path.iterdir()} == {"x"}
     processes.end(polite, *stubborn, grace_seconds=2)  # again is no error
+
+
+def test_nothing_is_imported_from_the_current_folder(tmp_path: Path) -> None:
+    for name in ("worker", "service"):
+        (tmp_path / f"{name}.py").write_text("open('canary', 'w')")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    for command in (processes.python("worker.clock"), processes.dying_with_us(["true"])):
+        assert subprocess.run(command, cwd=tmp_path, env=environment, timeout=60, check=False).returncode == 0
+    assert not (tmp_path / "canary").exists()

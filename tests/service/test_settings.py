@@ -29,7 +29,13 @@ def test_extra_base_models_are_separated_by_commas() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("database_url", "mysql://h/d"), ("broker_url", "amqp://h"), ("artifacts_url", "s3://b"), ("port", "70000")],
+    [
+        ("database_url", "mysql://h/d"),
+        ("database_url", "postgresql://u:p@h:abc/d"),
+        ("broker_url", "amqp://h"),
+        ("artifacts_url", "s3://b"),
+        ("port", "70000"),
+    ],
 )
 def test_what_cannot_work_is_named_in_one_sentence(name: str, value: str) -> None:
     with pytest.raises(SettingsInvalid, match=f"{name.upper()}: ") as caught:

@@ -264,7 +264,16 @@ def test_a_broken_form_is_unreadable(shared: TestClient, body: bytes) -> None:
 
 def test_a_form_without_a_boundary_is_unreadable(shared: TestClient) -> None:
     response = shared.post("/datasets", content=b"x", headers={"Content-Type": "multipart/form-data"})
-    error_of(response, 400, "body_unreadable")
+    assert "Missing boundary" in error_of(response, 400, "body_unreadable")["message"]
+
+
+def test_a_form_of_too_much_says_of_what(shared: TestClient) -> None:
+    four = [(name, ("a.csv", "text,label\n")) for name in ("train", "val", "test", "more")]
+    error = error_of(shared.post("/datasets", files=four, data={"name": "x"}), 400, "body_unreadable")
+    assert "Too many files" in error["message"]
+    assert "train, val and test" in error["message"]
+    error = error_of(shared.post("/datasets", files=four[:1], data={"name": "x" * 2**21}), 400, "body_unreadable")
+    assert "exceeded maximum size" in error["message"]
 
 
 def test_a_refused_upload_is_not_listed(client: TestClient) -> None:

@@ -19,7 +19,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_body_of_bad_json_is_unreadable(shared: TestClient, route: str) -> None:
-    for body in (b"{", b"[" * 40_000, b'{"a": 1, "a": 2}', b"\xff", b"9" * 90_000, b"[NaN]", b"[1e999]"):
+    for body in (b"{", b"[" * 5_000, b'{"a": 1, "a": 2}', b"\xff", b"9" * 90_000, b"[NaN]", b"[1e999]"):
         error_of(shared.post(route, content=body, headers=JSON), 400, "body_unreadable")
 
 
@@ -64,6 +64,27 @@ def test_a_long_or_broken_key_is_cut_before_it_is_named(shared: TestClient, plac
 
 
 # -- sizes --------------------------------------------------------------------------------------------
+
+
+def test_of_wrong_elements_the_first_is_named_and_no_complaint_is_made_of_the_rest(shared: TestClient) -> None:
+    error = error_of(shared.post("/predict", json={"texts": [1] * 10_000}), 422, "request_invalid")
+    assert [detail["field"] for detail in error["details"]] == ["texts.0"]
+    assert "more)" not in error["message"]
+
+
+@pytest.mark.parametrize("text", [1, "x"])
+def test_far_more_texts_than_are_taken_are_not_even_read(shared: TestClient, text: object) -> None:
+    error = error_of(shared.post("/predict", json={"texts": [text] * 1_000_000}), 413, "too_large")
+    assert "10,100 values" in error["message"]
+
+
+def test_an_object_of_too_many_keys_is_refused_whole(shared: TestClient) -> None:
+    many = {f"key {number}": "v" for number in range(300_000)}
+    split = {"Text": ["x"], "Labels": ["a"]} | many
+    metadata = {"dataset_id": "ds_x", "metadata": many}
+    for route, body in (("/jobs", many), ("/jobs", metadata), ("/datasets", many), ("/datasets", fruit(train=split))):
+        error = error_of(shared.post(route, json=body), 400, "body_unreadable")
+        assert "keys, and the most is 1000" in error["message"]
 
 
 def in_chunks(body: bytes) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.testclient import TestClient
 
 from parts.finished_models import publish
@@ -17,7 +17,7 @@ from parts.wire import error_of, fruit
 from service.access import gate, keys
 from service.access.scopes import SCOPES
 from service.api.context import Context
-from service.api.guard import OPEN_PATHS, check_every_route
+from service.api.guard import OPEN_PATHS, _network_of, check_every_route
 from service.app import create_app
 from service.jobs.report import REPORT_JSON
 from service.settings import Settings
@@ -253,15 +253,24 @@ def test_on_loopback_nothing_is_needed_until_the_first_key(
         {"Host": "localhost.evil.example"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Forwarded": "for=192.0.2.7"},
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Forwarded-Proto": "https"},
+        {"X-Real-IP": "192.0.2.7"},
+        {"Via": "1.1 proxy"},
     ],
 )
-def test_a_web_page_in_this_machines_browser_is_not_this_machine(shared: TestClient, headers: Headers) -> None:
+def test_neither_a_web_page_in_this_machines_browser_nor_a_proxy_is_this_machine(
+    shared: TestClient, headers: Headers
+) -> None:
     for method, path in (("GET", "/datasets"), ("POST", "/datasets"), ("GET", "/metrics")):
         assert shared.get("/datasets").status_code == 200  # that local ones need no key is now remembered
         error_of(shared.request(method, path, headers=headers), 401, "key_missing")
 
 
-@pytest.mark.parametrize("name", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "[::1]"])
+@pytest.mark.parametrize(
+    "name", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "127.0.0.2:8000", "[::1]:8000", "[::1]"]
+)
 def test_this_machine_has_several_names(shared: TestClient, name: str) -> None:
     assert shared.get("/datasets", headers={"Host": name, "Origin": f"http://{name}"}).status_code == 200
 
@@ -270,6 +279,19 @@ def test_where_others_can_reach_it_no_request_is_without_a_key(make_client: Call
     client = make_client(host="0.0.0.0")
     error_of(client.get("/datasets"), 401, "key_missing")
     assert client.get("/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),  # of IPv4, on a socket that listens on `::`
+        ("2001:db8::7", "2001:db8::/64"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_guesses_are_counted_by_address_or_by_network(address: str, counted: str) -> None:
+    assert _network_of(Request({"type": "http", "client": (address, 1)})) == counted
 
 
 @pytest.mark.timeout(30)

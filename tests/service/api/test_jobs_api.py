@@ -103,6 +103,11 @@ def test_another_base_model_is_refused_with_those_that_may_be_asked_for(shared: 
     assert "zebra" not in response.text
 
 
+def test_an_empty_name_does_not_stand_for_another_base_model(shared: TestClient, dataset_id: str) -> None:
+    response = shared.post("/jobs", json={"dataset_id": dataset_id, "base_model": ""})
+    assert error_of(response, 422, "request_invalid")["details"][0]["field"] == "base_model"
+
+
 @pytest.mark.parametrize("rows", [12, 40])
 def test_auto_is_the_same_as_left_out(shared: TestClient, rows: int) -> None:
     dataset_id = shared.post("/datasets", json=fruit(rows)).json()["id"]

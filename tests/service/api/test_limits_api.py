@@ -55,6 +55,16 @@ def test_ten_times_the_limit_of_a_class_is_a_429_for_that_key_and_class_alone(
         assert asked.status_code != 429
 
 
+def test_who_has_made_all_requests_of_an_operator_is_told_of_the_setting_that_counts_them(
+    make_client: MakeClient,
+) -> None:
+    client = make_client(rate_limit_read="1/hour")
+    headers = bearer(context_of(client).database, "admin")
+    assert client.get("/metrics", headers=headers).status_code == 200
+    error = error_of(client.get("/metrics", headers=headers), 429, "rate_limited")
+    assert "RATE_LIMIT_READ" in error["message"]
+
+
 def test_every_answer_tells_how_much_is_left(make_client: MakeClient) -> None:
     client = make_client(rate_limit_read="2/minute")
     headers = bearer(context_of(client).database)

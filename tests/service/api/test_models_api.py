@@ -1,6 +1,7 @@
 """`/models` as the contract has it."""
 
 import io
+import os
 import re
 import tarfile
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from parts.finished_models import publish
 from parts.rows import add_model
 from parts.wire import error_of
+from service.api.archive import BLOCK, stream_archive
 from service.api.context import Context
 from service.store.artifacts import MANIFEST
 from service.store.records import ModelRecord
@@ -171,3 +173,13 @@ def test_a_damaged_model_is_not_given_out(client: TestClient, context: Context) 
     error = error_of(client.get(f"/models/{record.id}/archive"), 500, "artifact_corrupt")
     assert "model.safetensors" in error["message"]
     error_of(client.post("/predict", json={"texts": ["x"]}), 500, "artifact_corrupt")
+
+
+def test_an_archive_that_could_not_be_packed_whole_does_not_end_as_if_it_were(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(os.urandom(4 * BLOCK))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    stream = stream_archive(tmp_path, "model")
+    next(stream)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(FileNotFoundError, match="tokenizer"):
+        list(stream)

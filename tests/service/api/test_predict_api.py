@@ -11,8 +11,10 @@ from fastapi.testclient import TestClient
 from parts.finished_models import LABELS, publish
 from parts.toy_text import choosing
 from parts.wire import error_of
+from service.api import predict
 from service.api.context import Context
 from service.inference import shelf
+from service.inference.predictions import Prediction, read_predictions
 from service.store.records import ModelRecord
 
 TEXTS = choosing(30, language="other")[0]
@@ -149,6 +151,23 @@ def test_there_may_be_as_many_texts_as_the_limit_says(serving: TestClient) -> No
     assert len(ask(serving, ["x"] * 40, "fruit")["predictions"]) == 40
     error = error_of(serving.post("/predict", json={"texts": ["x"] * 41, "model": "fruit"}), 413, "too_large")
     assert "the most here is 40" in error["message"]
+
+
+def test_a_large_answer_says_the_same_and_is_not_written_on_the_event_loop(
+    serving: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def read(*arguments: Any) -> list[Prediction]:
+        threads.append(threading.current_thread().name)
+        return read_predictions(*arguments)
+
+    monkeypatch.setattr(predict, "read_predictions", read)
+    small = serving.post("/predict", json={"texts": TEXTS, "model": "fruit"})
+    monkeypatch.setattr(predict, "FEW", 3 * len(TEXTS) - 1)
+    large = serving.post("/predict", json={"texts": TEXTS, "model": "fruit"})
+    assert (large.json(), large.headers["content-type"]) == (small.json(), small.headers["content-type"])
+    assert [name.startswith("AnyIO worker") for name in threads] == [False, True]
 
 
 # -- which model answers ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 from parts.finished_models import LABELS, publish
 from parts.toy_text import choosing
 from parts.wire import error_of
+from service.api import predict_lines
 from service.api.context import Context
 from service.api.predict_lines import ROWS
 
@@ -126,3 +128,18 @@ def test_where_all_places_are_taken_a_stream_waits(serving: TestClient) -> None:
 async def _free_later(context: Context) -> None:
     await asyncio.sleep(0.5)
     context.engine.queued_tokens -= 10 * context.settings.max_queued_tokens
+
+
+def test_lines_are_not_written_on_the_event_loop(serving: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = set()
+    for name in ("_read", "_line"):
+        real = getattr(predict_lines, name)
+
+        def noted(*arguments: Any, real: Any = real) -> Any:
+            threads.add(threading.current_thread().name)
+            return real(*arguments)
+
+        monkeypatch.setattr(predict_lines, name, noted)
+    ask(serving, '"apple"')
+    assert threads
+    assert all(name.startswith("AnyIO worker") for name in threads)

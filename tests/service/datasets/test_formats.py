@@ -347,6 +347,6 @@ def test_rows_share_the_names_of_their_columns() -> None:
 
 def test_values_without_end_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_text, "MOST_VALUES", 1000)
-    with pytest.raises(TooLarge, match=r"more than 1,000 values; send rows as lines of a .jsonl or .csv file"):
+    with pytest.raises(TooLarge, match=r"more than 1,000 values; send its rows as lines of JSON \(.jsonl\) or CSV"):
         parse_json(b"[" + b"[]," * 500 + b"1]")
     assert len(parse_json(json.dumps({"Text": ["a, b" * 300] * 490, "Labels": ["[,"] * 490}).encode())["Text"]) == 490

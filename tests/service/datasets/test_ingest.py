@@ -328,3 +328,11 @@ def test_a_data_set_that_a_job_waits_for_cannot_be_deleted(shelter: Shelter) -> 
         job_rows.request_cancel(tx, "default", job.id)
     shelter.delete(record.id)
     assert shelter.rows() == []
+
+
+def test_what_is_nested_too_deeply_to_be_written_is_unreadable() -> None:
+    nested: list[Any] = []
+    for _ in range(5000):
+        nested = [nested]
+    with pytest.raises(Unreadable, match="nested too deeply"):
+        Submission("fruit", None, None, {"train": nested}).sha256()

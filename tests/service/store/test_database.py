@@ -1,6 +1,7 @@
 """What the settings of the connection promise."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,20 @@ def test_a_database_that_is_away_is_unavailable_with_a_time_to_retry() -> None:
     with pytest.raises(Unavailable) as caught:
         away.ping()
     assert (caught.value.code, caught.value.retry_after) == ("database_unavailable", 5)
+
+
+@pytest.mark.parametrize(
+    "state", ["SET TRANSACTION READ ONLY", "SET LOCAL idle_in_transaction_session_timeout = '50ms'"]
+)
+def test_a_primary_that_was_demoted_or_has_stood_still_is_unavailable(postgres: str, state: str) -> None:
+    database = Database(postgres)
+
+    def write() -> None:
+        with database.write() as tx:
+            tx.execute(text(state))
+            time.sleep(0.5)
+            tx.execute(text("CREATE TABLE nothing (n INTEGER)"))
+
+    with pytest.raises(Unavailable):
+        write()
+    database.close()

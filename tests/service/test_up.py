@@ -1,0 +1,31 @@
+"""What `classiglot up` does beside the main job, which `tests/end_to_end` runs."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from parts.deployment import free_port
+from service.settings import Settings
+from service.up import System
+
+
+class Ready(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+
+def test_it_asks_its_own_service_not_the_environments_proxy(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")  # nobody is there
+    monkeypatch.setattr("service.up.READY_SECONDS", 5)
+    with HTTPServer(("127.0.0.1", 0), Ready) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        system = System(settings.model_copy(update={"port": server.server_port}))
+        system.wait_until_ready(threading.Event())
+        server.shutdown()
