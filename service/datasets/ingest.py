@@ -11,7 +11,7 @@ from service.datasets.dataset import SPLITS, Dataset, Example, folded
 from service.datasets.files import write_dataset
 from service.datasets.formats import read_columns, read_file
 from service.datasets.rows import RawSplit
-from service.datasets.splitting import iterative_stratification
+from service.datasets.splitting import cut as cut_rows
 from service.datasets.warnings import dataset_warnings
 from service.errors import Conflict, DiskFull, NotFound, Unavailable, Unreadable
 from service.settings import Settings
@@ -186,14 +186,12 @@ def _cut_missing(splits: dict[str, list[Example]], cut: Cut, complaints: Complai
         rows = splits["train"]
         shares = {"train": 1 - sum(missing.values()), **missing}
         kinds = [folded(row.text) for row in rows]  # a text in two splits would flatter the model
-        names = iterative_stratification([row.labels for row in rows], shares, cut.seed, kinds)
+        names = cut_rows([row.labels for row in rows], shares, cut.seed, kinds)
         splits = splits | {name: [row for row, own in zip(rows, names, strict=True) if own == name] for name in shares}
         for name in shares:
             if not splits[name]:
-                message = (
-                    f"train is too small to cut {name} from it, where equal texts stay together; "
-                    f"add other texts or send {name} yourself"
+                complaints.add(
+                    f"train is too small to cut {name} from it; add rows or send {name} yourself", split=name
                 )
-                complaints.add(message, split=name)
     complaints.raise_if_any()
     return {name: splits[name] for name in SPLITS}

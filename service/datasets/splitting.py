@@ -5,6 +5,30 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
 
+def cut(
+    label_sets: Sequence[Sequence[str]], fractions: Mapping[str, float], seed: int, kinds: Sequence[Hashable]
+) -> list[str]:
+    """As `iterative_stratification`, with rows of one kind together where the shares can still be had; else, as in a
+    set of few texts many times over, row by row."""
+    together = iterative_stratification(label_sets, fractions, seed, kinds)
+    if _as_asked(label_sets, together, fractions):
+        return together
+    return iterative_stratification(label_sets, fractions, seed)
+
+
+def _as_asked(label_sets: Sequence[Sequence[str]], names: Sequence[str], fractions: Mapping[str, float]) -> bool:
+    """Whether each split has rows, and what it should of each label and of the whole: to a quarter or four rows, and
+    some where two are asked for."""
+    rows: Counter[str | None] = Counter({None: len(label_sets)})
+    there: Counter[tuple[str | None, str]] = Counter((None, name) for name in names)
+    for labels, name in zip(label_sets, names, strict=True):
+        rows.update(labels)
+        there.update((label, name) for label in labels)
+    asked = {(label, name): count * share for label, count in rows.items() for name, share in fractions.items()}
+    near = all(abs(there[place] - count) <= max(4, count / 4) for place, count in asked.items())
+    return near and all(there[place] for place, count in asked.items() if count >= 2 or place[0] is None)
+
+
 def iterative_stratification(
     label_sets: Sequence[Sequence[str]],
     fractions: Mapping[str, float],

@@ -144,6 +144,14 @@ def test_equal_texts_are_never_parted_by_the_cut(shelter: Shelter, made: Any, se
         assert held["val"] == pytest.approx(0.2 * sum(held.values()), abs=4)
 
 
+def test_few_texts_many_times_over_are_cut_all_the_same_and_the_leaks_told(shelter: Shelter) -> None:
+    """Two groups of a hundred rows cannot be had in fifths."""
+    record = shelter.store(submission(train=columns(["good film", "bad film"] * 100, ["a", "b"] * 100)))
+    assert {name: split["rows"] for name, split in record.splits.items()} == {"train": 120, "val": 40, "test": 40}
+    assert record.splits["test"]["labels"] == {"a": 20, "b": 20}
+    assert "leakage" in [warning["code"] for warning in record.warnings]
+
+
 def test_warnings_name_rows_of_train_as_it_was_sent(shelter: Shelter) -> None:
     texts, labels = choosing(30)
     texts[7], texts[21] = "word " * 500, "other " * 500
