@@ -1,7 +1,6 @@
 """Every setting, typed, frozen, read once from the environment when a process starts."""
 
 import os
-from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -174,26 +173,26 @@ class Settings(BaseSettings):
         except ValueError:
             return False
 
-    @cached_property
+    @property
     def sql_url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir / 'classiglot.sqlite3'}"
 
-    @cached_property
+    @property
     def artifacts_dir(self) -> Path:
         if self.artifacts_url is None:
             return self.data_dir / "artifacts"
         return Path(self.artifacts_url.removeprefix("file://")).expanduser().absolute()
 
-    @cached_property
+    @property
     def broker_socket(self) -> Path:
         return self.data_dir / "broker" / "broker.sock"
 
-    @cached_property
+    @property
     def queue_url(self) -> str:
         """Where the broker answers: the operator's, or the socket of our own."""
         return self.broker_url or f"redis+socket://{self.broker_socket}"
 
-    @cached_property
+    @property
     def cache_dir(self) -> Path:
         """What can be made again from installed packages; safe to delete while nothing runs."""
         return self.data_dir / "cache"
