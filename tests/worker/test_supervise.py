@@ -39,9 +39,11 @@ class Worker:
     @contextmanager
     def running(self) -> Iterator["Worker"]:
         self.thread.start()
-        yield self
-        self.stopping.set()
-        self.thread.join(60)
+        try:
+            yield self
+        finally:
+            self.stopping.set()
+            self.thread.join(60)
         assert not self.thread.is_alive()
 
 
@@ -117,7 +119,7 @@ def test_the_report_says_how_often_its_test_split_was_scored_before(settings: Se
             done = wait_for(sqlite, job.id, lambda job: job.status == "succeeded")
             folder = ArtifactStore(settings.artifacts_dir).open("reports", done.model_id or "")
             before.append(json.loads((folder / REPORT_JSON).read_text())["selection"]["test_scored_before"])
-            assert (folder / REPORT_PAGE).read_text().startswith("<!doctype html>")
+            assert (folder / REPORT_PAGE).read_text().startswith("<!DOCTYPE html>")
     assert before == [0, 1]
 
 
