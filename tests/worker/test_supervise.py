@@ -52,6 +52,7 @@ def queue_job(settings: Settings, database: Database, dataset: DatasetRecord, **
     return add_job(
         database,
         dataset_id=dataset.id,
+        test_sha256=dataset.test_sha256,
         base_model=order.base_model,
         hyperparameters=order.hyperparameters.model_dump(),
     )
