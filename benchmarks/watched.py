@@ -9,7 +9,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def find_process(port: int, module: str) -> int:
-    """The process of the product on that port that runs `python -m <module>`. Raises: BenchmarkFailed."""
+    """The process of the product on that port that runs that module. Raises: BenchmarkFailed."""
     mark = f"PORT={port}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -17,7 +17,7 @@ def find_process(port: int, module: str) -> int:
         except OSError:  # it has ended, or is another user's
             continue
         own = words.split(b"\0")
-        if mark in variables.split(b"\0") and [b"-m", module.encode()] == own[1:3]:
+        if mark in variables.split(b"\0") and own[1:4] == [b"-P", b"-m", module.encode()]:
             return int(folder.name)
     raise BenchmarkFailed(f"no process runs {module} for port {port}")
 
