@@ -142,13 +142,12 @@ class TrainingProcess:
 
     def _read_words(self, stream: IO[str]) -> None:
         """Passes the run's log lines on, makes such of its other words, and remembers the last."""
-        for line in stream:
+        for line in filter(str.strip, stream):
+            self._tail.append(line.strip())
             if line.startswith("{"):
                 sys.stderr.write(line)
-            elif line.strip():
+            else:
                 self._note(line)
-            if line.strip():
-                self._tail.append(line.strip())
 
     def _note(self, line: str) -> None:
         """What a library says, or the interpreter as it dies, becomes a log line like any other."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from service.access.quotas import check_room_for_bytes
@@ -11,7 +12,7 @@ from service.datasets.dataset import SPLITS, Dataset, Example, folded
 from service.datasets.files import write_dataset
 from service.datasets.formats import read_columns, read_file
 from service.datasets.rows import RawSplit
-from service.datasets.splitting import cut as cut_rows
+from service.datasets.splitting import cut_rows
 from service.datasets.warnings import dataset_warnings
 from service.errors import Conflict, DiskFull, NotFound, Unavailable, Unreadable
 from service.settings import Settings
@@ -95,21 +96,8 @@ def store_dataset(
     dataset_id = new_id("ds")
     with artifacts.writing("datasets", dataset_id) as folder:
         sums = write_dataset(dataset, folder)
-    values: Json = {
-        "id": dataset_id,
-        "project": project,
-        "bytes": artifacts.size("datasets", dataset_id),
-        "name": submission.name,
-        "task": dataset.task,
-        "language": submission.language,
-        "labels": dataset.labels,
-        "splits": dataset.summary(),
-        "warnings": dataset_warnings(dataset),
-        "sha256": hashlib.sha256("".join(sums[name] for name in SPLITS).encode()).hexdigest(),
-        "val_sha256": sums["val"],
-        "test_sha256": sums["test"],
-    }
-
+    stored: Json = {"id": dataset_id, "project": project, "bytes": artifacts.size("datasets", dataset_id)}
+    values = stored | _described(submission, dataset, sums)
     added = is_needed = False
 
     def add(tx: Transaction) -> DatasetRecord:
@@ -128,6 +116,21 @@ def store_dataset(
         if not is_needed:
             artifacts.remove("datasets", dataset_id)
     return record
+
+
+def _described(submission: Submission, dataset: Dataset, sums: Mapping[str, str]) -> Json:
+    """What a row says of a data set; `sums`: SHA-256 of each split."""
+    return {
+        "name": submission.name,
+        "task": dataset.task,
+        "language": submission.language,
+        "labels": dataset.labels,
+        "splits": dataset.summary(),
+        "warnings": dataset_warnings(dataset),
+        "sha256": hashlib.sha256("".join(sums[name] for name in SPLITS).encode()).hexdigest(),
+        "val_sha256": sums["val"],
+        "test_sha256": sums["test"],
+    }
 
 
 def delete_dataset(project: str, dataset_id: str, database: Database, artifacts: ArtifactStore) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
 
-def cut(
+def cut_rows(
     label_sets: Sequence[Sequence[str]], fractions: Mapping[str, float], seed: int, kinds: Sequence[Hashable]
 ) -> list[str]:
     """As `iterative_stratification`, with rows of one kind together where the shares can still be had; else, as in a

@@ -37,10 +37,8 @@ class Runtime:
     def load(self, record: ModelRecord) -> "Classifier":
         """Raises: NotFound, ArtifactCorrupt, DeviceMissing, ModelTooLarge."""
         self.start()
-        import torch
-
         from service.inference.classifier import Classifier
-        from service.inference.device import pick_device
+        from service.inference.device import is_out_of_memory, pick_device
 
         device = pick_device(self._settings.device)
         engine, threads = self._settings.engine, self._settings.threads
@@ -51,8 +49,10 @@ class Runtime:
                 lambda folder: Classifier.load(folder, device, engine, threads),
                 manifest_sha256=record.manifest_sha256,
             )
-        except (MemoryError, torch.OutOfMemoryError):
-            raise _too_large(record) from None  # the error would hold on to what was loaded so far
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        raise _too_large(record)  # not from the error, which would hold on to what was loaded so far
 
     def device(self) -> str:
         """For people: where answers are computed. Raises: DeviceMissing."""

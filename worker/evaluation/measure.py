@@ -15,10 +15,7 @@ from worker.evaluation.metrics import (
     Binary,
     Floats,
     label_f1,
-    macro_f1,
-    micro_f1,
     right_rows,
-    row_f1,
     row_losses,
     to_matrix,
 )
@@ -45,16 +42,17 @@ def measure(
     wrong = np.flatnonzero(~right_rows(truth, predicted)).tolist()
     deciding = task == "deciding"
     losses = row_losses(scores, truth, task)
+    figures = label_intervals(truth, predicted, task) | {"loss": Bootstrap(len(losses)).mean(losses)}
     result = TestResult(
         rows=len(examples),
-        loss=float(losses.mean()),
-        accuracy=float(right_rows(truth, predicted).mean()),
-        macro_f1=macro_f1(truth, predicted),
-        micro_f1=micro_f1(truth, predicted),
-        samples_f1=float(row_f1(truth, predicted).mean()) if deciding else None,
-        hamming_loss=float((truth != predicted).mean()) if deciding else None,
+        loss=figures["loss"].value,
+        accuracy=figures["accuracy"].value,
+        macro_f1=figures["macro_f1"].value,
+        micro_f1=figures["micro_f1"].value,
+        samples_f1=figures["samples_f1"].value if deciding else None,
+        hamming_loss=figures["hamming_loss"].value if deciding else None,
         truncated_rows=sum(row.truncated for row in rows),
-        intervals=label_intervals(truth, predicted, task) | {"loss": Bootstrap(len(losses)).mean(losses)},
+        intervals=figures,
         per_label=_per_label(truth, predicted, labels),
         classification_report=_sklearn_report(truth, predicted, labels, task, as_text=False),
         confusion_matrix=None if deciding else _confusion(truth, predicted, labels),

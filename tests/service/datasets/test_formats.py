@@ -5,16 +5,13 @@ import io
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from parts.toy_text import choosing, columns
 from service.datasets import json_text
 from service.datasets.complaints import Complaints
 from service.datasets.formats import read_columns, read_file
-from service.datasets.json_text import count_values, parse_json
 from service.datasets.rows import RawRow, RawSplit
-from service.errors import Detail, TooLarge, Unreadable, UnsupportedMedia
+from service.errors import Detail, Unreadable, UnsupportedMedia
 from service.settings import read_settings
 
 SETTINGS = read_settings()
@@ -129,48 +126,6 @@ def test_a_broken_line_is_named_and_the_rest_is_read_on() -> None:
     assert "line 3 is not JSON" in details[0].message
     assert "line 5 must be an object" in details[2].message
     assert "line 6 must be an object" in details[3].message
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"a": 1, "a": 2}',
-        '[{"b": {"a": 1, "a": 2}}]',
-        "NaN",
-        "[-Infinity]",
-        "1e999",
-        "[-1e999]",
-        "9" * 90_000,
-        "[" * 40_000 + "]" * 40_000,
-        '{"a":' * 40_000 + "1" + "}" * 40_000,
-        "",
-        "{",
-        "[1] [2]",
-        "'a'",
-        "\ufeff\ufeff[]",
-    ],
-    ids=lambda text: text[:20].encode("unicode_escape").decode() or "empty",
-)
-def test_what_is_not_standard_json_is_unreadable(text: str) -> None:
-    with pytest.raises(Unreadable, match=r"^it is "):
-        parse_json(text.encode(), "it")
-
-
-def test_bad_utf_8_is_unreadable_and_its_place_is_named() -> None:
-    with pytest.raises(Unreadable, match=r"byte 1\)"):
-        parse_json(b'"\xff"')
-
-
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
-)
-
-
-@given(JSON_VALUES)
-def test_every_standard_value_is_read_as_python_reads_it(value: object) -> None:
-    assert parse_json(json.dumps(value).encode()) == value
 
 
 # -- tables -------------------------------------------------------------------------------------------
@@ -300,26 +255,6 @@ def test_a_whole_toy_split_survives() -> None:
     assert rows_of("t.json", json.dumps(columns(texts, labels))) == expected
 
 
-def count(value: object) -> int:
-    """Values and keys; what is empty twice."""
-    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else None
-    return 1 if parts is None else 1 + (sum(map(count, parts)) if parts else 1)
-
-
-@given(
-    st.recursive(
-        st.none() | st.integers() | st.text(alphabet='a,:[{}]\\"é'),
-        lambda own: st.lists(own, max_size=4) | st.dictionaries(st.text(alphabet='b,"\\', max_size=3), own, max_size=4),
-        max_leaves=20,
-    ),
-    st.integers(1, 40),
-)
-def test_values_are_counted_without_parsing(value: object, chunk: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_text, "_CHUNK", chunk)
-        assert count_values(json.dumps(value, ensure_ascii=False).encode()) == count(value)
-
-
 @pytest.mark.parametrize(
     ("filename", "data"),
     [
@@ -343,10 +278,3 @@ def test_rows_of_more_values_than_memory_has_room_for_are_refused(
 def test_rows_share_the_names_of_their_columns() -> None:
     one, other = rows_of("t.jsonl", '{"text": "x", "label": "a", "a note": 1}\n' * 2)
     assert next(iter(one.extra)) is next(iter(other.extra))
-
-
-def test_values_without_end_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_text, "MOST_VALUES", 1000)
-    with pytest.raises(TooLarge, match=r"more than 1,000 values; send its rows as lines of JSON \(.jsonl\) or CSV"):
-        parse_json(b"[" + b"[]," * 500 + b"1]")
-    assert len(parse_json(json.dumps({"Text": ["a, b" * 300] * 490, "Labels": ["[,"] * 490}).encode())["Text"]) == 490

@@ -11,8 +11,10 @@ from service.errors import ArtifactCorrupt, ModelTooLarge, NotFound, Unacceptabl
 from service.inference import shelf
 from service.inference.classifier import Classifier
 from service.inference.engine import Engine
+from service.inference.runtime import Runtime
 from service.inference.shelf import Shelf
 from service.models.versions import ModelCatalog
+from service.settings import Settings
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.migrate import migrate
@@ -197,6 +199,21 @@ def test_models_of_other_names_leave_for_one_that_does_not_fit_beside_them(house
             await house.take(better.id)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA error: out of memory")])
+def test_memory_that_runs_out_while_a_model_is_read_is_told_as_such(
+    house: Installation, settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """However torch says it."""
+
+    def load(*_: object) -> Classifier:
+        raise error
+
+    record = house.publish()
+    monkeypatch.setattr(Classifier, "load", load)
+    with pytest.raises(ModelTooLarge, match="there is no room for mdl_"):
+        Runtime(settings, house.artifacts).load(record)
 
 
 def test_models_that_load_keep_nobody_from_those_in_memory(house: Installation) -> None:
