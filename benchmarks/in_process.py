@@ -6,6 +6,9 @@ What is computed is what `benchmarks.product` gets; seconds are of the work alon
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,16 @@ class Done:
             self.model_id = content["model_id"]
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A published model, loaded as the service loads it, and the job that made it."""
+
+    classifier: Classifier
+    report: Report
+    seconds: float
+    order: Order
+
+
 class Product:
     """Jobs as `worker.run` does them, in a data dir that goes with this object."""
 
@@ -52,25 +65,35 @@ class Product:
         migrate(self._database)
 
     def train_and_predict(self, contest: TextSet, hyperparameters: dict[str, Any]) -> Served:
+        with self.trained(contest, hyperparameters) as trained:
+            classifier = trained.classifier
+            rows = classifier.encoder.encode(contest.test.texts)
+            scores = classifier.score(rows, self._settings.max_batch_tokens)
+            predicted = to_matrix([p.labels for p in read_predictions(scores, rows, classifier.card)], contest.labels)
+            return Served(
+                probabilities=scores.astype(float),
+                predicted=predicted,
+                seconds=trained.seconds,
+                reported=trained.report.test.macro_f1,
+                hyperparameters=trained.order.hyperparameters.model_dump(),
+            )
+
+    @contextmanager
+    def trained(self, contest: TextSet, hyperparameters: dict[str, Any]) -> Iterator[Trained]:
+        """What a job publishes; its files are gone afterwards."""
         settings, done = self._settings, Done()
         artifacts = ArtifactStore(settings.artifacts_dir)
         order = order_of(self._store(contest, artifacts), Hyperparameters(**hyperparameters), settings)
         began = time.monotonic()
         run(order, done)
         seconds = time.monotonic() - began
-        report = Report.model_validate_json((artifacts.open("reports", done.model_id) / REPORT_JSON).read_text("utf-8"))
+        report = (artifacts.open("reports", done.model_id) / REPORT_JSON).read_text("utf-8")
         classifier = Classifier.load(artifacts.open("models", done.model_id), pick_device(settings.device))
-        rows = classifier.encoder.encode(contest.test.texts)
-        scores = classifier.score(rows, settings.max_batch_tokens)
-        artifacts.remove("models", done.model_id)
-        artifacts.remove("checkpoints", order.job_id)
-        return Served(
-            probabilities=scores.astype(float),
-            predicted=to_matrix([p.labels for p in read_predictions(scores, rows, classifier.card)], contest.labels),
-            seconds=seconds,
-            reported=report.test.macro_f1,
-            hyperparameters=order.hyperparameters.model_dump(),
-        )
+        try:
+            yield Trained(classifier, Report.model_validate_json(report), seconds, order)
+        finally:
+            artifacts.remove("models", done.model_id)
+            artifacts.remove("checkpoints", order.job_id)
 
     def close(self) -> None:
         self._database.close()

@@ -32,6 +32,7 @@ from worker.training.model import Network
 
 CPU = torch.device("cpu")
 READY_SECONDS = 300
+ROUNDS = 5
 
 
 def main() -> None:
@@ -74,11 +75,13 @@ def measure_all(network: Network, texts: list[str], options: argparse.Namespace,
     """The engine, the product and its peers."""
     shape.write_stock(network, folder / "stock")
     (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-    measure_engine(network, texts, options.threads)
+    served = measure_engine(network, texts, options.threads)
     measure_pipeline(folder, options.threads)
     with running_product(options.threads, prepare=lambda data_dir: shape.publish(network, data_dir)) as client:
-        measure_service("classiglot", predictions(client), texts, 10_000)
-        measure_overhead(client, predictions(client), texts, options.threads)
+        service = predictions(client)
+        measure_service("classiglot", service, texts, 10_000)
+        measure_overhead(client, service, texts, options.threads)
+        measure_one(served, service, usual(texts))
     if options.infinity_python:
         with running_infinity(options.infinity_python, folder / "stock", options.threads) as url:
             body = lambda own: {"model": "stock", "input": own}  # noqa: E731
@@ -99,8 +102,8 @@ def mixed_texts(data: Path, count: int) -> list[str]:
     return list(islice((text for row in zip(*columns, strict=False) for text in row), count))
 
 
-def measure_engine(network: Network, texts: list[str], threads: int) -> None:
-    """The forward pass alone: how near the processor's limit, and how near the same pass in float32."""
+def measure_engine(network: Network, texts: list[str], threads: int) -> Classifier:
+    """The forward pass alone: how near the processor's limit, and the same pass in float32. Returns what serves."""
     encoder = network.encoder(512)
     engine = make_engine(network.model, CPU, "auto", threads)
     ids = torch.randint(5, 1000, (32, 128))
@@ -126,9 +129,7 @@ def measure_engine(network: Network, texts: list[str], threads: int) -> None:
         f"labels equal {(found.argmax(axis=1) == expected.argmax(axis=1)).mean():.2%}, "
         f"probabilities differ by {differences.max():.4f} at most, {differences.mean():.4f} on average"
     )
-    one = encoder.encode([usual(texts)])
-    bare = statistics.median(load.seconds(lambda: served.forward(one), 60))
-    print(f"one text, the forward pass alone: {bare * 1e3:.1f} ms")
+    return served
 
 
 def usual(texts: list[str]) -> str:
@@ -169,6 +170,18 @@ def measure_service(name: str, service: load.Service, texts: list[str], most: in
         f"{name}: {large:.1f} texts/s in one request, {many:.1f} from {load.CLIENTS} clients, "
         f"one text {one * 1e3:.1f} ms"
     )
+
+
+def measure_one(classifier: Classifier, service: load.Service, text: str) -> None:
+    """In turns with the bare forward pass, for the pace of a machine changes within minutes."""
+    rows = classifier.encoder.encode([text])
+    found = []
+    for _ in range(ROUNDS):
+        bare = statistics.median(load.seconds(lambda: classifier.forward(rows), 30))
+        found.append((load.alone(service, text, 30), bare))
+    whole, bare = (statistics.median(own) for own in zip(*found, strict=True))
+    ratios = ", ".join(f"{own / pass_:.2f}" for own, pass_ in found)
+    print(f"one text {whole * 1e3:.1f} ms, the forward pass alone {bare * 1e3:.1f} ms; in turns {ratios} times that")
 
 
 @contextmanager

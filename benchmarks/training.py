@@ -25,6 +25,7 @@ from worker.training.model import save_tokenizer
 
 LARGE = "xlm-roberta-base"
 METHODS = ("classiglot", "trainer", "tutorial")
+CHARACTERS = 5_000  # of 512 tokens and more, whatever the language
 MEBIBYTE = 2**20
 
 
@@ -37,6 +38,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1, help="default 1")
     parser.add_argument("--batch-size", type=int, default=16, help="default 16")
     parser.add_argument("--threads", type=int, default=2, help="processor threads of each, default 2")
+    parser.add_argument("--long", action="store_true", help="each text is repeated until it fills 512 tokens")
+    parser.add_argument("--only", choices=METHODS, help="one of them; a loop that pads to 512 may need 30 GiB")
     parser.add_argument("--seed", type=int, default=0, help="of the sample and of each training, default 0")
     options = parser.parse_args()
     quieten()
@@ -45,11 +48,13 @@ def main() -> None:
         rows, shaped = len(asked.train.texts), options.shape
         print(f"{options.data.name}, shape {shaped}: {rows} texts, {options.epochs} epochs of {options.batch_size}")
         found: dict[str, Outcome] = {}
-        for method in METHODS if options.peers_python else ("classiglot", "tutorial"):
+        for method in [options.only] if options.only else METHODS:
+            if method == "trainer" and not options.peers_python:
+                continue
             python = options.peers_python if method == "trainer" else Path(sys.executable)
             found[method] = train(replace(asked, method=method), python)
             print(line(method, found[method], asked), flush=True)
-    for peer in sorted(found.keys() - {"classiglot"}):
+    for peer in sorted(found.keys() - {"classiglot"}) if "classiglot" in found else ():
         print(ratios(peer, found["classiglot"], found[peer]))
 
 
@@ -59,6 +64,8 @@ def make_request(options: argparse.Namespace, folder: Path) -> Request:
         raise SystemExit(f"{options.data} is for deciding; the tutorial's loop only chooses")
     base_model = MULTILINGUAL_SMALL if options.shape == "small" else LARGE
     train_rows = len(contest.train.texts)
+    if options.long:
+        contest = replace(contest, train=_long(contest.train), val=_long(contest.val), test=_long(contest.test))
     recipe = resolve(Hyperparameters(), train_rows=train_rows, base_model=base_model)
     return Request(
         method="",
@@ -74,6 +81,10 @@ def make_request(options: argparse.Namespace, folder: Path) -> Request:
         seed=options.seed,
         threads=options.threads,
     )
+
+
+def _long(rows: Rows) -> Rows:
+    return replace(rows, texts=[text * (CHARACTERS // len(text) + 1) for text in rows.texts])
 
 
 def _numbered(rows: Rows, labels: list[str]) -> Texts:

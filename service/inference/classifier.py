@@ -60,6 +60,7 @@ class Classifier:
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise ArtifactCorrupt(f"{folder.name} cannot be loaded: {error}") from error
         encoder = TextEncoder(tokenizer, card.max_length, model.config.pad_token_id)
+        model.drop_key_biases()
         with telling_of_loss():
             model.to(device).eval()
         return cls(model, encoder, card, device, make_engine(model, device, engine, threads))

@@ -6,9 +6,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from parts.finished_models import write_model
+from parts.tiny_models import FAMILIES, build_tiny_checkpoint
 from service.errors import ArtifactCorrupt
+from service.inference.architectures import load_encoder
 from service.inference.classifier import Classifier, probabilities
+from service.inference.network import TextClassifier
 from service.inference.predictions import Encoding, read_predictions
+from service.models.checkpoints import read_config
 from service.models.finished import ModelCard
 
 CPU = torch.device("cpu")
@@ -107,3 +111,29 @@ def test_top_k_keeps_the_largest_scores_in_order() -> None:
     (prediction,) = read_predictions(SCORES, ROW, card("deciding"), top_k=2)
     assert list(prediction.scores) == ["c", "b"]
     assert prediction.labels == ["b", "c"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_key_biases_nothing_changes_but_the_rounding(family: str, tmp_path: Path) -> None:
+    """Large ones, as pretrained models have: bfloat16 has eight bits for the bias and the key together."""
+    folder = build_tiny_checkpoint(family, tmp_path)
+    network = TextClassifier(load_encoder(folder, read_config(folder)["model_type"]), 3).eval()
+    torch.manual_seed(0)
+    ids = torch.randint(5, 200, (8, 20))
+    mask = torch.ones_like(ids)
+    for name, parameter in network.encoder.named_parameters():
+        if "key.bias" in name:
+            torch.nn.init.normal_(parameter, std=10)
+        if "query.weight" in name:
+            parameter.data *= 20  # attention that looks at one token rather than another
+
+    def off(reference: torch.Tensor) -> float:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            return float((network.features(ids, mask) - reference).square().mean().sqrt())
+
+    with torch.inference_mode():
+        exact = network.features(ids, mask)
+        before = off(exact)
+        network.drop_key_biases()
+        assert torch.allclose(network.features(ids, mask), exact, atol=1e-4)
+    assert off(exact) < 0.7 * before
