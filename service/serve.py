@@ -14,13 +14,18 @@ from service.deadlines import IDLE_SECONDS, punctual
 from service.errors import SettingsInvalid
 from service.logs import configure_logs
 from service.settings import Settings
+from service.versions import check_packages
 
 GRACE_SECONDS = 25  # for requests under way when the process is asked to stop; uvicorn's default is for ever
 
 
 def serve(settings: Settings) -> int:
-    """Serves until SIGTERM or SIGINT. Raises: SettingsInvalid when it cannot listen there, or needs a key to."""
+    """Serves until SIGTERM or SIGINT.
+
+    Raises: SettingsInvalid when it cannot listen there, or needs a key to, or a library is too old.
+    """
     configure_logs(settings.log_level, process="api")
+    check_packages()
     must_have_key(settings)
     closing = threading.Event()
     config = uvicorn.Config(

@@ -17,6 +17,7 @@ from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.installation import check_same_installation
 from service.store.migrate import migrate
+from service.versions import check_packages
 from worker.supervise import Supervisor
 from worker.tasks import register
 
@@ -25,8 +26,9 @@ END_SECONDS = 27.0  # from the wish to stop; a run that heeds nothing is ended a
 
 
 def run_worker(settings: Settings) -> None:
-    """Works until SIGTERM or SIGINT; runs under way are then checkpointed and handed back."""
+    """Works until SIGTERM or SIGINT; runs under way are then checkpointed and handed back. Raises: SettingsInvalid."""
     configure_logs(settings.log_level, process="worker")
+    check_packages()
     _close_standard_output()
     warnings.simplefilter("ignore", SecurityWarning)  # about root and pickle: nothing but JSON is accepted here
     database = Database(settings.sql_url)
@@ -49,6 +51,7 @@ def run_worker(settings: Settings) -> None:
     doorbell = Doorbell(make_celery(settings))
     sweeper = Sweeper(settings, database, artifacts, doorbell)
     sweeper.start()
+    threading.Thread(target=doorbell.tell_of_old_server, name="broker-version", daemon=True).start()
     log.info("worker_started", owner=owner, concurrency=settings.worker_concurrency)
     try:
         app.worker_main(_arguments(settings))

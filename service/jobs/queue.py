@@ -12,6 +12,7 @@ from service.errors import Unavailable
 from service.jobs import transport
 from service.logs import get_logger
 from service.settings import Settings
+from service.versions import old_server
 
 log = get_logger(__name__)
 TASK = "classiglot.train"
@@ -94,6 +95,23 @@ class Doorbell:
                 return int(connection.default_channel.queue_declare(queue=QUEUE).message_count)
         except (OperationalError, OSError) as error:
             raise Unavailable("the broker does not answer", code="broker_unavailable", retry_after=5) from error
+
+    def tell_of_old_server(self) -> None:
+        """Logs a warning where the broker has known holes: no refusal, for distributions mend old versions too.
+
+        For a thread of its own: it waits as long as the broker does.
+        """
+        with self._celery.connection_for_read() as connection:
+            try:
+                old = old_server(connection.default_channel.client.info("server"))
+            except (
+                OperationalError,
+                *connection.connection_errors,
+                *connection.channel_errors,
+            ):  # away, or INFO is not allowed
+                return
+        if old:
+            log.warning("broker_old", server=old, advice="it has known security holes; upgrade it")
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)

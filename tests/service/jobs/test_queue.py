@@ -10,11 +10,12 @@ import pytest
 import redis
 
 from parts.rows import add_dataset, add_job, claim, read_job
-from service import processes
+from service import processes, versions
 from service.errors import SettingsInvalid, Unavailable
 from service.jobs.embedded_broker import start_broker
 from service.jobs.queue import QUEUE, Doorbell, make_celery
 from service.jobs.sweep import Sweeper, reclaim_lost_jobs, ring_for_forgotten_jobs, tidy
+from service.logs import configure_logs
 from service.settings import Settings
 from service.store import events, jobs
 from service.store.artifacts import ArtifactStore
@@ -159,3 +160,21 @@ def test_a_socket_path_too_long_for_unix_is_refused_with_a_way_out(tmp_path: Pat
     long = settings.model_copy(update={"data_dir": tmp_path / ("d" * 120)})
     with pytest.raises(SettingsInvalid, match="shorter DATA_DIR"):
         start_broker(long)
+
+
+def test_a_broker_with_known_holes_is_warned_of(
+    doorbell: Doorbell, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs("info", process="test")
+    broker.ping()
+    doorbell.tell_of_old_server()
+    assert "broker_old" not in capsys.readouterr().err
+    monkeypatch.setitem(versions.SERVERS, "valkey", ["999.0"])
+    doorbell.tell_of_old_server()
+    told = capsys.readouterr().err
+    assert "broker_old" in told
+    assert "valkey" in told
+
+
+def test_a_broker_that_is_away_is_not_asked_for_its_version(doorbell: Doorbell) -> None:
+    doorbell.tell_of_old_server()
