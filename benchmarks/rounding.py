@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of sets")
     parser.add_argument("--sets", help="names, separated by commas; default: all")
     parser.add_argument("--size", type=int, default=200, help="training texts, default 200")
+    parser.add_argument("--seed", type=int, default=0, help="of the samples, default 0")
     parser.add_argument("--test-rows", type=int, default=750, help="texts compared in each set, default 750")
     parser.add_argument("--threads", type=int, default=2, help="default 2")
     options = parser.parse_args()
@@ -33,7 +34,7 @@ def main() -> None:
     product = Product(options.threads, "cpu")
     differences, alike = np.empty(0), np.empty(0, dtype=bool)
     for name in names:
-        contest = draw(read_set(options.data / name), options.size, 0, options.test_rows)
+        contest = draw(read_set(options.data / name), options.size, options.seed, options.test_rows)
         with product.trained(contest, {}) as trained:
             own, same = compare(trained.classifier, contest.test.texts)
         print(f"{name}: {told(own, same)}", flush=True)
