@@ -2,15 +2,17 @@
 test texts as they are served, beside float32's."""
 
 import argparse
-import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from benchmarks.in_process import Product
 from benchmarks.sets import draw, read_set
-from service.inference.classifier import Classifier
-from service.inference.predictions import Encoding, read_predictions
+from service.inference.classifier import Classifier, probabilities
+from service.inference.predictions import Scores, read_predictions
 
 MAX_TOKENS = 8_192
 BOUND = 0.01  # what no probability should be off by
@@ -25,47 +27,56 @@ def main() -> None:
     parser.add_argument("--test-rows", type=int, default=750, help="texts compared in each set, default 750")
     parser.add_argument("--threads", type=int, default=2, help="default 2")
     options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(options.threads)
     names = (
         options.sets.split(",")
         if options.sets
         else sorted(path.parent.name for path in options.data.glob("*/test.json"))
     )
     product = Product(options.threads, "cpu")
-    differences, alike = np.empty(0), np.empty(0, dtype=bool)
+    found: list[Rounding] = []
     for name in names:
         contest = draw(read_set(options.data / name), options.size, options.seed, options.test_rows)
         with product.trained(contest, {}) as trained:
-            own, same = compare(trained.classifier, contest.test.texts)
-        print(f"{name}: {told(own, same)}", flush=True)
-        differences, alike = np.append(differences, own), np.append(alike, same)
-    print(f"all: {told(differences, alike)}")
+            found.append(compare(trained.classifier, contest.test.texts))
+        print(f"{name}: {found[-1]}", flush=True)
+    alike = np.concatenate([own.alike for own in found])
+    over = sum(int((own.probabilities > BOUND).sum()) for own in found)
+    print(f"all: {len(alike)} texts, labels equal {alike.mean():.3%}, {over} with a probability off by over {BOUND}")
     product.close()
 
 
-def compare(classifier: Classifier, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The largest difference of a text's probabilities, and whether its labels are the same; both of shape (texts,)."""
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """`logits`: differences of shape (texts, labels); `probabilities`: the largest of each text, shape (texts,);
+    `alike`: whether a text's labels are the same."""
+
+    logits: Scores
+    probabilities: Scores
+    alike: NDArray[np.bool_]
+
+    def __str__(self) -> str:
+        most, usual = self.probabilities.max(), np.quantile(self.probabilities, 0.99)
+        over, logits = int((self.probabilities > BOUND).sum()), np.sqrt((self.logits**2).mean())
+        return (
+            f"{len(self.alike)} texts, labels equal {self.alike.mean():.3%}; probabilities differ by {most:.4f} at "
+            f"most, {usual:.4f} in 99 %, {over} by over {BOUND}; logits by {logits:.4f} (root mean square)"
+        )
+
+
+def compare(classifier: Classifier, texts: list[str]) -> Rounding:
     rows = classifier.encoder.encode(texts)
-    served = classifier.score(rows, MAX_TOKENS)
+    task = classifier.card.task
+
+    def answers() -> tuple[Scores, Scores, list[list[str]]]:
+        logits = classifier.logits(rows, MAX_TOKENS)
+        scores = probabilities(torch.from_numpy(logits), task).numpy()
+        return logits, scores, [prediction.labels for prediction in read_predictions(scores, rows, classifier.card)]
+
+    served = answers()
     classifier.engine = None  # the network itself, in float32
-    exact = classifier.score(rows, MAX_TOKENS)
-    same = [
-        one == other
-        for one, other in zip(labels(served, rows, classifier), labels(exact, rows, classifier), strict=True)
-    ]
-    return np.abs(served - exact).max(axis=1), np.array(same)
-
-
-def labels(scores: np.ndarray, rows: list[Encoding], classifier: Classifier) -> list[list[str]]:
-    return [prediction.labels for prediction in read_predictions(scores, rows, classifier.card)]
-
-
-def told(differences: np.ndarray, alike: np.ndarray) -> str:
-    most, usual, over = differences.max(), np.quantile(differences, 0.99), int((differences > BOUND).sum())
-    return (
-        f"{len(alike)} texts, labels equal {alike.mean():.3%}; probabilities differ by {most:.4f} at most, "
-        f"{usual:.4f} in 99 %, {differences.mean():.4f} on average; {over} by over {BOUND}"
-    )
+    exact = answers()
+    alike = np.array([one == other for one, other in zip(served[2], exact[2], strict=True)])
+    return Rounding(served[0] - exact[0], np.abs(served[1] - exact[1]).max(axis=1), alike)
 
 
 if __name__ == "__main__":
