@@ -1,4 +1,4 @@
-"""Dockerfile and compose file agree with each other and with the program, as far as that shows without an engine."""
+"""The compose file agrees with the Dockerfile and with the program, as far as that shows without an engine."""
 
 import os
 import re
@@ -10,23 +10,33 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import redis
 import torch
 import yaml
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from parts.containers import (
+    COMPOSE,
+    COMPOSE_FILE,
+    COMPOSE_TEXT,
+    OURS,
+    PASSWORD,
+    PROJECT,
+    SERVICES,
+    Service,
+    environment,
+    interpolate,
+    mounts,
+    rests,
+)
 from service import processes
 from service.app import create_app
 from service.cli import build_parser
@@ -35,53 +45,11 @@ from service.models.base_models import HUB_IDS
 from service.settings import Settings, read_settings
 from service.up import GRACE_SECONDS
 
-ROOT = Path(__file__).parents[1]
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PROJECT = PYPROJECT["project"]
-COMPOSE_FILE = ROOT / "docker-compose.yml"
-COMPOSE_TEXT = COMPOSE_FILE.read_text(encoding="utf-8")
-PASSWORD = "6f1d0c"
 READY_SECONDS = 60.0
-
 # Variables that our containers have and `Settings` does not, with who reads them.
 OTHER_VARIABLES = {"HF_HOME": "huggingface_hub: where `classiglot fetch` puts base models"}
-# Those that are in use; https://docs.docker.com/reference/dockerfile has the others.
-KEYWORDS = frozenset({"ARG", "CMD", "COPY", "ENV", "EXPOSE", "FROM", "RUN", "USER", "VOLUME", "WORKDIR"})
-# Options of `pip install` that take a value; what is left is what gets installed.
-PIP_VALUES = frozenset({"--constraint", "--requirement", "--index-url"})
 
-Service = dict[str, Any]
-
-
-# -- the compose file ---------------------------------------------------------------------------------------
-
-
-def interpolate(node: Any, variables: Mapping[str, str]) -> Any:
-    """Puts variables into every text below `node`, as compose does. Raises: LookupError with the file's complaint."""
-    if isinstance(node, dict):
-        return {key: interpolate(value, variables) for key, value in node.items()}
-    if isinstance(node, list):
-        return [interpolate(value, variables) for value in node]
-    if not isinstance(node, str):
-        return node
-    return re.sub(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}", lambda match: _value(variables, *match.groups()), node)
-
-
-def _value(variables: Mapping[str, str], name: str, operator: str | None, text: str | None) -> str:
-    if operator == ":?" and not variables.get(name):
-        raise LookupError(text)
-    return variables.get(name) or text or ""
-
-
-COMPOSE: dict[str, Any] = interpolate(yaml.safe_load(COMPOSE_TEXT), {"POSTGRES_PASSWORD": PASSWORD})
-SERVICES: dict[str, Service] = COMPOSE["services"]
-OURS = [name for name, service in SERVICES.items() if "build" in service]
 every_one_of_ours = pytest.mark.parametrize("name", OURS)
-
-
-def mounts(service: Service) -> dict[str, str]:
-    """Folder in the container → volume, or folder of the machine."""
-    return {target: source for source, target, *_ in (volume.split(":") for volume in service.get("volumes", ()))}
 
 
 def seconds(duration: str) -> int:
@@ -90,68 +58,6 @@ def seconds(duration: str) -> int:
 
 def enabled(profile: str) -> dict[str, Service]:
     return {name: service for name, service in SERVICES.items() if profile in service.get("profiles", [profile])}
-
-
-# -- the Dockerfile -----------------------------------------------------------------------------------------
-
-
-def read_dockerfile() -> list[tuple[str, str]]:
-    """(keyword, the rest of its line), continued lines joined."""
-    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
-    text = "\n".join(line for line in lines if line and not line.lstrip().startswith("#"))
-    split = (line.partition(" ") for line in text.replace("\\\n", "").splitlines())
-    return [(keyword, rest.strip()) for keyword, _, rest in split]
-
-
-DOCKERFILE = read_dockerfile()
-
-
-def rests(keyword: str) -> list[str]:
-    return [rest for found, rest in DOCKERFILE if found == keyword]
-
-
-def commands_of(run: str) -> list[list[str]]:
-    """The commands of a RUN, each as its words."""
-    return [shlex.split(command) for command in run.split("&&")]
-
-
-def commands_named(*start: str) -> list[list[str]]:
-    """The words after `start` of every command that begins with it."""
-    commands = [words for run in rests("RUN") for words in commands_of(run)]
-    return [words[len(start) :] for words in commands if words[: len(start)] == list(start)]
-
-
-class PipInstall(NamedTuple):
-    options: dict[str, str]
-    wanted: list[str]
-
-
-def read_pip_install(words: list[str]) -> PipInstall:
-    options, wanted, rest = {}, [], iter(words)
-    for word in rest:
-        if word.startswith("-"):
-            options[word] = next(rest) if word in PIP_VALUES else ""
-        else:
-            wanted.append(word)
-    return PipInstall(options, wanted)
-
-
-PIP_INSTALLS = [read_pip_install(words) for words in commands_named("pip", "install")]
-
-
-def copied() -> list[str]:
-    return [source for rest in rests("COPY") for source in rest.split()[:-1]]
-
-
-def variables_of_image() -> dict[str, str]:
-    pairs = (pair.partition("=") for rest in rests("ENV") for pair in shlex.split(rest))
-    return {name: value for name, _, value in pairs}
-
-
-def environment(name: str) -> dict[str, str]:
-    """What a container of ours sees."""
-    variables: dict[str, str] = SERVICES[name]["environment"]
-    return variables_of_image() | variables
 
 
 # -- settings and commands ----------------------------------------------------------------------------------
@@ -354,91 +260,6 @@ def test_the_broker_is_set_up_like_the_embedded_one() -> None:
         private = ["--port", "0", "--unixsocket", str(theirs), "--dir", folder, "--loglevel", "warning"]
         with running(start_broker(ours)), running(processes.start([find_server(), *options, *private])):
             assert policy(theirs) == policy(ours.broker_socket)
-
-
-# -- the image ----------------------------------------------------------------------------------------------
-
-
-def test_the_dockerfile_has_the_form_of_one() -> None:
-    keywords = [keyword for keyword, _ in DOCKERFILE]
-    assert keywords[0] == "FROM"
-    assert set(keywords) <= KEYWORDS
-    assert (keywords.count("CMD"), keywords.count("ENTRYPOINT")) == (1, 0)
-    assert int(rests("USER")[-1]) > 0
-
-
-def test_python_is_one_that_the_package_supports() -> None:
-    (image,) = rests("FROM")
-    version = image.removeprefix("python:").removesuffix("-slim")
-    assert SpecifierSet(PROJECT["requires-python"]).contains(f"{version}.0")
-
-
-def test_what_is_copied_exists_and_is_enough_to_build_the_package() -> None:
-    assert [source for source in copied() if not (ROOT / source).exists()] == []
-    packages = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    assert {"pyproject.toml", PROJECT["readme"], *packages} <= set(copied())
-
-
-def test_files_are_copied_before_pip_reads_them() -> None:
-    here: set[str] = set()
-    for keyword, rest in DOCKERFILE:
-        if keyword == "COPY":
-            here |= set(rest.split()[:-1])
-        for words in commands_of(rest) if keyword == "RUN" else ():
-            here |= {words[words.index(">") + 1]} if ">" in words else set()
-            options = read_pip_install(words).options
-            assert {options[name] for name in ("--constraint", "--requirement") if name in options} <= here
-
-
-def test_pip_installs_what_the_project_names() -> None:
-    dependencies = {Requirement(text).name for text in PROJECT["dependencies"]}
-    *earlier, last = PIP_INSTALLS
-    assert Requirement("classiglot" + last.wanted[0].removeprefix(".")).extras == {"bundled"}
-    assert "bundled" in PROJECT["optional-dependencies"]
-    assert {name for pip in earlier for name in pip.wanted} <= dependencies
-    assert all({"--no-cache-dir", "--constraint"} <= pip.options.keys() for pip in PIP_INSTALLS)
-
-
-def test_torch_comes_from_the_index_that_the_builder_chose() -> None:
-    first, *others = PIP_INSTALLS
-    (argument,) = (rest.split("=")[0] for rest in rests("ARG"))
-    assert commands_named("export") == [[f"PIP_INDEX_URL=${argument}"]]
-    assert all(set(SERVICES[name]["build"]["args"]) == {argument} for name in OURS)
-    assert first.wanted == ["torch"]
-    assert "--no-deps" in first.options
-    assert not any("--upgrade" in pip.options for pip in others)  # which would put another torch in its place
-
-
-def test_the_layer_of_dependencies_holds_them_all() -> None:
-    (words,) = commands_named("python")
-    command = [sys.executable, *words[: words.index(">")]]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
-    assert listed.splitlines() == [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["bundled"]]
-
-
-def test_the_user_can_write_to_every_volume() -> None:
-    volumes = yaml.safe_load(rests("VOLUME")[0])
-    (owned,), (user,) = commands_named("install"), commands_named("useradd")
-    assert [word for word in owned if word.startswith("/")] == volumes
-    assert {f"--owner={user[-1]}", f"--group={user[-1]}"} <= set(owned)
-    assert user[user.index("--uid") + 1] == rests("USER")[-1]
-    named = {target for target, source in mounts(SERVICES["service"]).items() if source in COMPOSE["volumes"]}
-    assert named == set(volumes)
-
-
-def is_ignored(path: str) -> bool:
-    """Whether the build never sees `path`: the last line that fits it, or a folder above it, decides."""
-    above = [str(part) for part in (Path(path), *Path(path).parents)][:-1]
-    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    patterns = [line for line in lines if line and not line.startswith("#")]
-    fitting = [line for line in patterns if any(fnmatch(part, line.lstrip("!").replace("**/", "*")) for part in above)]
-    return bool(fitting) and not fitting[-1].startswith("!")
-
-
-def test_the_build_sees_what_it_copies_and_nothing_else() -> None:
-    assert [source for source in copied() if is_ignored(source)] == []
-    private = [".env", ".git", ".venv", "data", "demo-data", "tests", "base-models", "service/__pycache__/cli.pyc"]
-    assert [path for path in private if not is_ignored(path)] == []
 
 
 # -- compose itself, where it is ----------------------------------------------------------------------------
