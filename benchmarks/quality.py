@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.peers import PEERS
 from benchmarks.product import BenchmarkFailed
 from benchmarks.runs import PRODUCT, Bench, Conditions
+from benchmarks.sets import set_names
 from benchmarks.table import Line, tables
 
 Run = tuple[str, int, int, str]  # set, size, seed, method
@@ -73,7 +74,7 @@ def wanted(options: argparse.Namespace) -> list[Run]:
         raise SystemExit(f"no such method: {', '.join(sorted(unknown))}; there are {', '.join([*PEERS, *PRODUCT])}")
     if options.peers_python is None and not options.in_process and set(options.methods) & set(PEERS):
         raise SystemExit(f"{', '.join(PEERS)} need --peers-python; leave them out with --methods, or see the README")
-    names = options.sets or sorted(path.parent.name for path in options.data.glob("*/train.json"))
+    names = options.sets or set_names(options.data)
     return list(product(names, options.sizes, options.seeds, options.methods))
 
 

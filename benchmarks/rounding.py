@@ -2,6 +2,7 @@
 test texts as they are served, beside float32's."""
 
 import argparse
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.in_process import Product
-from benchmarks.sets import draw, read_set
+from benchmarks.sets import draw, read_set, set_names
 from service.inference.classifier import Classifier, probabilities
 from service.inference.predictions import Scores, read_predictions
 
@@ -27,22 +28,15 @@ def main() -> None:
     parser.add_argument("--test-rows", type=int, default=750, help="texts compared in each set, default 750")
     parser.add_argument("--threads", type=int, default=2, help="default 2")
     options = parser.parse_args()
-    names = (
-        options.sets.split(",")
-        if options.sets
-        else sorted(path.parent.name for path in options.data.glob("*/test.json"))
-    )
-    product = Product(options.threads, "cpu")
     found: list[Rounding] = []
-    for name in names:
-        contest = draw(read_set(options.data / name), options.size, options.seed, options.test_rows)
-        with product.trained(contest, {}) as trained:
-            found.append(compare(trained.classifier, contest.test.texts))
-        print(f"{name}: {found[-1]}", flush=True)
-    alike = np.concatenate([own.alike for own in found])
-    over = sum(int((own.probabilities > BOUND).sum()) for own in found)
+    with closing(Product(options.threads, "cpu")) as product:
+        for name in options.sets.split(",") if options.sets else set_names(options.data):
+            contest = draw(read_set(options.data / name), options.size, options.seed, options.test_rows)
+            with product.trained(contest, {}) as trained:
+                found.append(compare(trained.classifier, contest.test.texts))
+            print(f"{name}: {found[-1]}", flush=True)
+    alike, over = np.concatenate([own.alike for own in found]), sum(own.over for own in found)
     print(f"all: {len(alike)} texts, labels equal {alike.mean():.3%}, {over} with a probability off by over {BOUND}")
-    product.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +48,17 @@ class Rounding:
     probabilities: Scores
     alike: NDArray[np.bool_]
 
+    @property
+    def over(self) -> int:
+        """How many texts have a probability that is off by more than `BOUND`."""
+        return int((self.probabilities > BOUND).sum())
+
     def __str__(self) -> str:
         most, usual = self.probabilities.max(), np.quantile(self.probabilities, 0.99)
-        over, logits = int((self.probabilities > BOUND).sum()), np.sqrt((self.logits**2).mean())
+        logits = np.sqrt((self.logits**2).mean())
         return (
             f"{len(self.alike)} texts, labels equal {self.alike.mean():.3%}; probabilities differ by {most:.4f} at "
-            f"most, {usual:.4f} in 99 %, {over} by over {BOUND}; logits by {logits:.4f} (root mean square)"
+            f"most, {usual:.4f} in 99 %, {self.over} by over {BOUND}; logits by {logits:.4f} (root mean square)"
         )
 
 

@@ -20,7 +20,7 @@ import torch
 from benchmarks import load, shape
 from benchmarks.beside import measure_beside_training
 from benchmarks.product import BenchmarkFailed, running_product
-from benchmarks.sets import draw, read_set
+from benchmarks.sets import draw, read_set, set_names
 from benchmarks.steady import measure_memory, measure_overhead
 from service import processes
 from service.inference.architectures import quieten
@@ -96,7 +96,7 @@ def predictions(client: httpx.Client) -> load.Service:
 
 def mixed_texts(data: Path, count: int) -> list[str]:
     """As many test texts of each set in turn, whatever their language and length."""
-    columns = [read_set(path.parent).test.texts for path in sorted(data.glob("*/test.json"))]
+    columns = [read_set(data / name).test.texts for name in set_names(data)]
     if not columns:
         raise SystemExit(f"{data} holds no sets")
     return list(islice((text for row in zip(*columns, strict=False) for text in row), count))

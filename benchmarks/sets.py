@@ -49,6 +49,11 @@ class TextSet:
         }
 
 
+def set_names(data: Path) -> list[str]:
+    """Of all sets in a folder of sets."""
+    return sorted(path.parent.name for path in data.glob("*/train.json"))
+
+
 def read_set(folder: Path) -> TextSet:
     """Raises: OSError, KeyError or ValueError where the folder holds no set."""
     columns = {split: json.loads((folder / f"{split}.json").read_text("utf-8")) for split in ("train", "val", "test")}

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -48,14 +49,20 @@ def main() -> None:
         rows, shaped = len(asked.train.texts), options.shape
         print(f"{options.data.name}, shape {shaped}: {rows} texts, {options.epochs} epochs of {options.batch_size}")
         found: dict[str, Outcome] = {}
-        for method in [options.only] if options.only else METHODS:
-            if method == "trainer" and not options.peers_python:
-                continue
+        for method in methods_of(options):
             python = options.peers_python if method == "trainer" else Path(sys.executable)
             found[method] = train(replace(asked, method=method), python)
             print(line(method, found[method], asked), flush=True)
-    for peer in sorted(found.keys() - {"classiglot"}) if "classiglot" in found else ():
-        print(ratios(peer, found["classiglot"], found[peer]))
+    if ours := found.pop("classiglot", None):
+        for peer, theirs in sorted(found.items()):
+            print(ratios(peer, ours, theirs))
+
+
+def methods_of(options: argparse.Namespace) -> Sequence[str]:
+    """Trainer is left out where there is no Python for it."""
+    if options.only:
+        return [options.only]
+    return METHODS if options.peers_python else ("classiglot", "tutorial")
 
 
 def make_request(options: argparse.Namespace, folder: Path) -> Request:

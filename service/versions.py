@@ -1,6 +1,7 @@
 """The oldest versions, of what reads foreign input, that are let run: those before have known holes.
 
-`pyproject.toml` asks pip for newer ones. This is for environments that were changed afterwards, and for the broker.
+`pyproject.toml` asks pip for newer ones; the tests hold it, and the pins, to these. Here they are asked of environments
+that were changed afterwards, and of the broker. `make audit` asks the databases of advisories, where there is internet.
 """
 
 from collections.abc import Mapping
@@ -11,14 +12,14 @@ from packaging.version import InvalidVersion, Version
 from service.errors import SettingsInvalid
 
 PACKAGES = {
-    "torch": "2.10",  # CVE-2026-24747: weights that run code
-    "transformers": "5.10",  # CVE-2026-9856
-    "safetensors": "0.8",
-    "starlette": "1.5.1",  # CVE-2026-48710
+    "celery": "5.7",  # reconnects, credentials masked in logs; CVE-2021-23727: pickled messages
     "fastapi": "0.165",
-    "python-multipart": "0.0.31",  # GHSA-v9pg
-    "celery": "5.7",  # reconnects; credentials masked in logs
     "kombu": "5.7",
+    "python-multipart": "0.0.31",  # CVE-2026-42561, GHSA-5rvq, -6jv3, -v9pg: forms that take a processor or a disk
+    "safetensors": "0.8",  # safetensors#762: zeros where a loaded file is saved again
+    "starlette": "1.5.1",  # CVE-2026-48710, CVE-2025-62727, CVE-2025-54121: host, ranges, forms
+    "torch": "2.10",  # CVE-2025-32434, CVE-2026-24747: code in weights read with weights_only
+    "transformers": "5.10",  # CVE-2026-4372, CVE-2026-9856, transformers#46279: code and paths in configurations
 }
 # CVE-2025-49844 and its siblings, mended in each line of releases; a line that is not named was never mended, but for
 # those after the last one, which never had it.

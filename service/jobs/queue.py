@@ -102,13 +102,10 @@ class Doorbell:
         For a thread of its own: it waits as long as the broker does.
         """
         with self._celery.connection_for_read() as connection:
+            away_or_forbidden = (OperationalError, *connection.connection_errors, *connection.channel_errors)
             try:
                 old = old_server(connection.default_channel.client.info("server"))
-            except (
-                OperationalError,
-                *connection.connection_errors,
-                *connection.channel_errors,
-            ):  # away, or INFO is not allowed
+            except away_or_forbidden:
                 return
         if old:
             log.warning("broker_old", server=old, advice="it has known security holes; upgrade it")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+REPOSITORY = Path(__file__).parents[2]
 # Three sentences that have nothing to do with one another, in the same order in every language.
 TRANSLATIONS = {
     "en": [

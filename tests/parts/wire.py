@@ -1,6 +1,7 @@
 """What goes over the wire in the tests of the HTTP edge: a small good body, and how an answer is read."""
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ from parts.toy_text import choosing, columns, deciding
 
 Json = dict[str, Any]
 Response = httpx.Response | httpx2.Response  # of a real service, or of Starlette's test client
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 MARK = "zebra"  # in hostile input: it must not come back
 
 

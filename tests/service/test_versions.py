@@ -3,12 +3,36 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from service.errors import SettingsInvalid
 from service.versions import PACKAGES, check_packages, old_server
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PINNED = {
+    Requirement(line).name.lower(): Version(next(iter(Requirement(line).specifier)).version)
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+}
+NAMED = {Requirement(text).name: Requirement(text).specifier for text in PROJECT["dependencies"]}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_what_make_installs_is_past_the_advisories(name: str) -> None:
+    assert PINNED[name] >= Version(PACKAGES[name])
+
+
+@pytest.mark.parametrize("name", sorted(PACKAGES.keys() & NAMED.keys()))
+def test_what_may_be_installed_is_past_them_too(name: str) -> None:
+    lowest = [Version(part.version) for part in NAMED[name] if part.operator == ">="]
+    assert lowest, name
+    assert max(lowest) >= Version(PACKAGES[name])
 
 
 def test_what_is_installed_here_is_new_enough() -> None:

@@ -9,13 +9,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from parts.toy_text import choosing, columns, deciding
-from parts.wire import MARK, error_of, fruit, moods
+from parts.wire import MARK, RFC3339, error_of, fruit, moods
 from service.api.context import Context
 from service.datasets.dataset import SPLITS
 from service.datasets.files import read_dataset
 from service.store import datasets as dataset_rows
 
-RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 KEYS = ["id", "name", "task", "language", "labels", "splits", "warnings", "sha256", "created_at"]
 TEXTS, LABELS = choosing(30)
 PAIRS = list(zip(TEXTS, LABELS, strict=True))

@@ -1,6 +1,5 @@
 """`/jobs/{id}/events`: by polling, and live as server-sent events."""
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -10,14 +9,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from parts.rows import claim
-from parts.wire import error_of, server_sent
+from parts.wire import RFC3339, error_of, server_sent
 from service.api.context import Context
 from service.store import events as event_rows
 from service.store import jobs as job_rows
 
 STREAM = {"Accept": "text/event-stream"}
 METRICS = {"train_loss": 0.5, "val_loss": 0.7, "val_macro_f1": 0.4, "learning_rate": 3e-5}
-RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 @pytest.fixture

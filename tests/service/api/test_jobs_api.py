@@ -1,20 +1,18 @@
 """`/jobs` as the contract has it: made and listed."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from parts.wire import error_of, fruit
+from parts.wire import RFC3339, error_of, fruit
 from service.jobs.spec import Hyperparameters
 
 KEYS = [
     *("id", "status", "phase", "dataset_id", "name", "base_model", "hyperparameters", "progress", "attempt", "best"),
     *("model_id", "error", "warnings", "created_at", "started_at", "finished_at", "estimated_finish", "metadata"),
 ]
-RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 NAMES = ("batch_size", "learning_rate", "num_epochs", "warmup_ratio", "weight_decay", "max_length", "max_grad_norm",
          "optimizer", "rho", "sam_start", "ema_decay", "fine_tuned_share", "frozen_share", "head_rows", "patience",
          "class_weight",

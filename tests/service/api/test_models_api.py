@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from parts.finished_models import publish
 from parts.rows import add_model
-from parts.wire import error_of
+from parts.wire import RFC3339, error_of
 from service.api.archive import BLOCK, stream_archive
 from service.api.context import Context
 from service.store.artifacts import MANIFEST
@@ -25,7 +24,6 @@ KEYS = [
     *("id", "name", "version", "task", "labels", "base_model", "dataset_id", "job_id"),
     *("best", "metrics", "created_at"),
 ]
-RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 Add = Callable[..., ModelRecord]
 
 

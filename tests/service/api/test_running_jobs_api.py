@@ -1,6 +1,5 @@
 """`/jobs/{id}` as the contract has it: what a job tells while it runs and at its end, its cancelling, its report."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,14 +7,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from parts.rows import claim
-from parts.wire import error_of
+from parts.wire import RFC3339, error_of
 from service.api.context import Context
 from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT
 from service.store import events as event_rows
 from service.store import jobs as job_rows
-
-RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-
 
 # -- while it runs, and its end -----------------------------------------------------------------------
 

@@ -20,11 +20,9 @@ from transformers import (
     XLMRobertaModel,
 )
 
-from parts.bundled import SENTENCES, TRANSLATIONS, PackageEngine, package_folder
+from parts.bundled import REPOSITORY, SENTENCES, TRANSLATIONS, PackageEngine, package_folder
 from service.models.bundled import BUNDLED, ENGLISH_SMALL, MULTILINGUAL_SMALL, BundledPackageMissing, bundled_checkpoint
 from service.models.e5s1 import read_e5s1
-
-REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")

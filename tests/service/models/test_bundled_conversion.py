@@ -12,10 +12,9 @@ from subprocess import PIPE
 import numpy as np
 import pytest
 
+from parts.bundled import REPOSITORY
 from service.models.bundled import convert_once
 from service.models.e5s1 import BLOCK, dequantise, read_e5s1
-
-REPOSITORY = Path(__file__).parents[3]
 
 
 def subfolders(folder: Path) -> list[str]:
