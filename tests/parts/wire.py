@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -23,6 +24,11 @@ def fruit(rows: int = 12, **fields: Any) -> Json:
 def moods(rows: int = 40, **fields: Any) -> Json:
     """The same for deciding."""
     return {"name": "moods", "train": columns(*deciding(rows)), **fields}
+
+
+def send_files(client: httpx2.Client, files: Mapping[str, tuple[str, str | bytes]], **fields: str) -> httpx2.Response:
+    """An upload of files as a form. `files`: of each split a file's name and content."""
+    return client.post("/datasets", files=files, data={"name": "fruit", **fields})
 
 
 def error_of(response: Response, status: int, code: str) -> Json:
