@@ -175,7 +175,7 @@ def _show_report(client: httpx.Client, job: Any) -> None:
     console.print(f"\nGET {address}: the best epoch ({job['best']['epoch']}) on test texts that it never saw\n")
     console.print(text, highlight=False, markup=False)
     console.print(
-        "[dim]Many files of this corpus are translations of one another, so a test question may have been\n"
+        "[dim]Many files of this corpus are translations of one another, so a test question may have been "
         "trained on in another language: these figures are kinder than those of independent text.[/]\n"
     )
 
@@ -192,11 +192,11 @@ def _predict(client: httpx.Client) -> None:
 def _say_how_to_go_on(settings: Settings) -> None:
     command = f"{sys.argv[0]} up --data-dir {settings.data_dir}"
     console.print(
-        f"\nEverything was kept in {settings.data_dir}. To run the service, with this model in it:\n"
-        f"  {command}\n"
-        f"It then answers at http://{settings.host}:8000 (documentation: /docs). The README walks on with curl.",
-        highlight=False,
+        f"\nEverything was kept in {settings.data_dir}. To run the service, with this model in it:", highlight=False
     )
+    console.print(f"  {command}", highlight=False, soft_wrap=True)  # to be copied whole
+    words = f"It then answers at http://{settings.host}:8000 (documentation: /docs). The README walks on with curl."
+    console.print(words, highlight=False)
 
 
 def _checked(response: httpx.Response) -> Any:
