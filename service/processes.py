@@ -33,9 +33,9 @@ def start(command: Sequence[str], env: Mapping[str, str] | None = None) -> subpr
     return subprocess.Popen(dying_with_us(command), env=env, start_new_session=True, stdin=subprocess.DEVNULL)
 
 
-def dying_with_us(command: Sequence[str]) -> list[str]:
+def dying_with_us(command: Sequence[str], niceness: int = 0) -> list[str]:
     """The same command by way of a launcher, which ties it to this process before its first line runs."""
-    return python("service.processes", str(os.getpid()), *command)
+    return python("service.processes", str(os.getpid()), str(niceness), *command)
 
 
 def end(*processes: subprocess.Popen[bytes], grace_seconds: float) -> None:
@@ -57,4 +57,5 @@ def end(*processes: subprocess.Popen[bytes], grace_seconds: float) -> None:
 
 if __name__ == "__main__":  # the launcher: a program that knows nothing of this still dies with its parent
     die_with_parent(int(sys.argv[1]))
-    os.execvp(sys.argv[2], sys.argv[2:])
+    os.nice(int(sys.argv[2]))
+    os.execvp(sys.argv[3], sys.argv[3:])

@@ -38,7 +38,8 @@ def run_worker(settings: Settings) -> None:
     app = make_celery(settings)
     stopping = threading.Event()
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    register(app, Supervisor(settings, database, artifacts, owner, stopping))
+    supervisor = Supervisor(settings, database, artifacts, owner, stopping)
+    register(app, supervisor)
 
     def begin_to_stop(**_: object) -> None:
         log.info("worker_stopping")
@@ -51,12 +52,15 @@ def run_worker(settings: Settings) -> None:
     doorbell = Doorbell(make_celery(settings))
     sweeper = Sweeper(settings, database, artifacts, doorbell)
     sweeper.start()
+    if settings.spare_run:
+        supervisor.spare.keep()
     threading.Thread(target=doorbell.tell_of_old_server, name="broker-version", daemon=True).start()
     log.info("worker_started", owner=owner, concurrency=settings.worker_concurrency)
     try:
         app.worker_main(_arguments(settings))
     finally:
         sweeper.stop()
+        supervisor.spare.close()
         doorbell.close()
         database.close()
 

@@ -58,8 +58,10 @@ class Channel:
         self.stop_asked = threading.Event()
 
     def receive_order(self) -> Order:
-        """Waits for the order, then listens for a stop, and for the supervisor's end."""
-        order = Order.model_validate_json(sys.stdin.readline())
+        """Waits for the order, then listens for a stop, and for the supervisor's end: without one there is no order."""
+        if not (line := sys.stdin.readline()):
+            os._exit(1)
+        order = Order.model_validate_json(line)
         threading.Thread(target=self._listen, daemon=True).start()
         return order
 

@@ -19,6 +19,7 @@ from worker.channel import STOP, Order
 
 log = get_logger(__name__)
 PROGRAM = "worker.run"
+NICENESS = 10  # answers come before training where both share a machine
 SECRETS = ("DATABASE_URL", "BROKER_URL")
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -36,13 +37,12 @@ TAIL_LINES = 20
 
 
 class TrainingProcess:
-    """Started at once; its messages wait in a queue until asked for."""
+    """Started at once, to wait for its order; its messages wait in a queue until asked for."""
 
-    def __init__(self, order: Order) -> None:
-        self._kills_before = _out_of_memory_kills()
+    def __init__(self) -> None:
         # by way of the launcher: importing torch takes seconds, in which a supervisor may die as well
         self._process = subprocess.Popen(
-            processes.dying_with_us(processes.python(PROGRAM, str(os.getpid()))),
+            processes.dying_with_us(processes.python(PROGRAM, str(os.getpid())), NICENESS),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -54,7 +54,8 @@ class TrainingProcess:
             | {name: value for name, value in os.environ.items() if name not in SECRETS}
             | _ENVIRONMENT,
         )
-        self._log = log.bind(job_id=order.job_id, attempt=order.attempt)
+        self._log = log
+        self._kills_before = 0
         self._messages: queue.Queue[Json] = queue.Queue()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         assert self._process.stdin is not None
@@ -70,6 +71,11 @@ class TrainingProcess:
         self._writer.start()
         for reader in self._readers:
             reader.start()
+
+    def begin(self, order: Order) -> None:
+        """Sends it to work. To be called once."""
+        self._log = log.bind(job_id=order.job_id, attempt=order.attempt)
+        self._kills_before = _out_of_memory_kills()
         self._say(order.model_dump_json(exclude={"settings": {"database_url", "broker_url"}}))
 
     def next_message(self, timeout_seconds: float) -> Json | None:
@@ -79,9 +85,12 @@ class TrainingProcess:
         except queue.Empty:
             return None
 
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def ended(self) -> bool:
         """Whether the process is gone and everything that it said has been taken."""
-        return self._process.poll() is not None and not self._readers[0].is_alive() and self._messages.empty()
+        return not self.alive() and not self._readers[0].is_alive() and self._messages.empty()
 
     def ask_to_stop(self) -> None:
         """Asks for a checkpoint and an end at the next step."""
@@ -89,7 +98,7 @@ class TrainingProcess:
 
     def end(self) -> None:
         """Ends the process and whatever it started, at once; any thread may call it."""
-        if self._process.poll() is None:
+        if self.alive():
             with contextlib.suppress(ProcessLookupError):  # another thread has just seen its end
                 os.killpg(self._process.pid, signal.SIGKILL)
 

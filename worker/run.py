@@ -269,7 +269,6 @@ def main() -> int:
     configure_logs(order.settings.log_level, process="run")
     tell_with_each_line(job_id=order.job_id, attempt=order.attempt)
     quieten()
-    os.nice(10)  # answers come before training where both share a machine
     try:
         with telling_of_loss():
             run(order, channel)

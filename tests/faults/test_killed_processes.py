@@ -79,11 +79,12 @@ def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(
     default lease and sweep."""
     lease, sweep = (60.0, 5.0) if long else (LEASE, 1.0)
     url = postgres_url if moment == "training" else None
-    deployment = deploy(url, lease_seconds=lease, sweep_seconds=sweep)
+    deployment = deploy(url, lease_seconds=lease, sweep_seconds=sweep, spare_run=moment == "training")
     deployment.start_api()
     worker = deployment.start_worker()
     deployment.wait_for_api()
     job_id = deployment.submit(num_epochs=60)
+    deployment.wait_for_status(job_id, "running")
     wait_until(lambda: runs_of(worker), 30)
     if moment == "training":
         deployment.wait_for(job_id, lambda job: job.progress["epoch"] >= 3)
@@ -101,6 +102,28 @@ def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(
     if moment == "training":
         assert before - resumed_steps(deployment, job_id)[0] <= 5
     print(f"B2 {moment}: run gone after {gone:.1f} s, claimed again after {again:.1f} s of a lease of {lease:g} s")
+
+
+def test_a_process_that_waits_for_its_job_dies_with_its_worker_and_dead_costs_no_attempt(deploy: Deploy) -> None:
+    """B2, where there is no job yet."""
+    deployment = deploy()
+    deployment.start_api()
+    worker = deployment.start_light_worker()
+    deployment.wait_for_api()
+    wait_until(lambda: runs_of(worker), 15)
+    (spare,) = runs_of(worker)
+    worker.kill()
+    wait_until(lambda: not is_alive(spare), 2)
+    worker = deployment.start_light_worker()
+    wait_until(lambda: runs_of(worker), 15)
+    (spare,) = runs_of(worker)
+    os.kill(spare, signal.SIGKILL)
+    job_id = deployment.submit()
+    deployment.wait_for_status(job_id, "succeeded")
+    assert deployment.job(job_id).attempt == 1
+    wait_until(lambda: runs_of(worker), 15)
+    worker.stop()
+    assert not any("light_run" in words for words in deployment.processes())
 
 
 def test_jobs_acknowledged_by_a_service_that_is_killed_are_there_and_none_is_there_twice(

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from hypothesis.strategies import integers
 
 from faults.invariants import all_jobs, all_models, check
-from parts.deployment import Deployment, Part, running, wait_until
+from parts.deployment import Deployment, Part, runs_of, wait_until
 from service.errors import Unavailable
 from service.store.records import FINAL, JobRecord
 
@@ -99,10 +99,8 @@ class Soak(RuleBasedStateMachine):
 
     @rule(which=integers(0, 1))
     def kill_a_run(self, which: int) -> None:
-        mark = str(self.workers[which].pid).encode()
-        for pid, words, _ in running():
-            if b"parts.light_run" in words and mark in words.split(b"\0"):
-                os.kill(pid, signal.SIGKILL)
+        for pid in runs_of(self.workers[which]):
+            os.kill(pid, signal.SIGKILL)
 
     @rule(which=integers(0, 1))
     def kill_a_worker(self, which: int) -> None:
@@ -173,7 +171,7 @@ class Soak(RuleBasedStateMachine):
             for model in all_models(self.deployment)[:5]:
                 answer = self.deployment.client.post("/predict", json={"texts": ["a dog"], "model": model.id})
                 assert answer.status_code == 200, answer.text
-            wait_until(lambda: not any(b"light_run" in words for words in self._processes()), 10, self._where)
+            wait_until(self._only_spares_are_left, 10, self._where)
             counted = {status: sum(job.status == status for job in self.seen.values()) for status in sorted(FINAL)}
             attempts = sum(job.attempt for job in self.seen.values())
             print(f"B45: {len(self.seen)} jobs, {attempts} attempts, {counted}")
@@ -181,8 +179,10 @@ class Soak(RuleBasedStateMachine):
             self.deployment.stop()
             self.folder.cleanup()
 
-    def _processes(self) -> list[bytes]:
-        return [words.encode() for words in self.deployment.processes()]
+    def _only_spares_are_left(self) -> bool:
+        """At most one process a worker, which waits for a job to come."""
+        spares = [len(runs_of(worker)) for worker in self.workers]
+        return max(spares) <= 1 and sum(spares) == sum("light_run" in words for words in self.deployment.processes())
 
     def _where(self) -> object:
         return [job for job in all_jobs(self.deployment) if job.status not in FINAL], self.deployment.tail()

@@ -27,6 +27,12 @@ def run_as(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
     monkeypatch.setattr(sys, "executable", str(program))
 
 
+def started(order: Order) -> TrainingProcess:
+    process = TrainingProcess()
+    process.begin(order)
+    return process
+
+
 def wait_for_the_end(process: TrainingProcess) -> None:
     process._process.wait(30)
     for reader in process._readers:
@@ -38,7 +44,7 @@ def test_a_run_that_dies_with_a_word_to_it_on_the_way_is_cleared_away_like_any_o
     order: Order, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run_as(monkeypatch, tmp_path, "kill -ABRT $$")
-    process = TrainingProcess(order)
+    process = started(order)
     wait_for_the_end(process)
     process.ask_to_stop()  # stays in the pipe's buffer, which closing would send
     assert process.ended()
@@ -56,7 +62,7 @@ def test_what_a_library_says_becomes_a_log_line_and_log_lines_stay_as_they_are(
         f"""read order; echo odd; echo '{{"kind": "note"}}'; echo '{{"event": "own"}}' >&2; printf '{words}\n' >&2"""
     )
     run_as(monkeypatch, tmp_path, f"{script}; exit 3")
-    process = TrainingProcess(order)
+    process = started(order)
     with capture_logs() as logs:
         wait_for_the_end(process)
     assert process.next_message(1) == {"kind": "note"}  # what a library prints there is no message
@@ -71,7 +77,7 @@ def test_a_run_that_does_not_listen_holds_nobody(order: Order, monkeypatch: pyte
     """However long its order is: a pipe takes 64 kB unread."""
     run_as(monkeypatch, tmp_path, "sleep 60")
     began = time.monotonic()
-    process = TrainingProcess(order.model_copy(update={"labels": [f"{number:0100}" for number in range(1000)]}))
+    process = started(order.model_copy(update={"labels": [f"{number:0100}" for number in range(1000)]}))
     process.ask_to_stop()
     process.kill()
     assert time.monotonic() - began < 10
@@ -82,7 +88,7 @@ def test_a_message_that_was_cut_off_by_a_kill_is_no_message(
     order: Order, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run_as(monkeypatch, tmp_path, """read order; echo '{"kind": "note"}'; printf '{"kind": "pro'; kill -KILL $$""")
-    process = TrainingProcess(order)
+    process = started(order)
     wait_for_the_end(process)
     assert process.next_message(1) == {"kind": "note"}
     assert process.ended()
@@ -115,7 +121,7 @@ def test_a_run_whose_gpu_is_lost_says_so_and_ends_as_one_that_is_to_be_tried_aga
     code = tmp_path / "loses_the_gpu.py"
     code.write_text(LOSES_THE_GPU.format(error=error))
     run_as(monkeypatch, tmp_path, f"exec {shlex.quote(sys.executable)} {shlex.quote(str(code))}")
-    process = TrainingProcess(order)
+    process = started(order)
     wait_for_the_end(process)
     messages = []
     while (message := process.next_message(1)) is not None:
