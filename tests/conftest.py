@@ -26,6 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deployments need the machine for themselves, where what they do is timed; but for those that mostly wait."""
+    for item in items:
+        if item.path.parent.name in ("end_to_end", "faults", "gpu") and not item.get_closest_marker("waits"):
+            item.add_marker("alone")
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return read_settings(data_dir=tmp_path / "data", database_url=None, broker_url=None)

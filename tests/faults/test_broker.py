@@ -8,6 +8,7 @@ import time
 import uuid
 from typing import Any
 
+import pytest
 import redis
 
 from faults.conftest import Deploy
@@ -79,6 +80,7 @@ def test_a_broker_that_hangs_holds_no_request_up(deploy: Deploy, long: bool) -> 
     print(f"B5: slowest POST /jobs {slow:.2f} s, /predict {slow_predict:.2f} s; all had run {drained:.1f} s after")
 
 
+@pytest.mark.waits
 def test_a_worker_that_stops_does_not_wait_for_a_broker_that_hangs(deploy: Deploy) -> None:
     """B15, with the broker paused: the run is handed back all the same."""
     deployment = deploy(light_epoch_seconds=0.5)

@@ -90,6 +90,7 @@ def check_service_without_database(deployment: Deployment, dataset: str, patienc
     print(f"B19: refused after {refused:.1f} s, /predict and health answered in {time.monotonic() - began:.1f} s")
 
 
+@pytest.mark.waits
 def test_a_postgresql_server_that_stops_and_comes_back_disturbs_no_run(deploy: Deploy) -> None:
     """B19: every connection is ended and none let in, for 8 s of a lease of 20 s (the bar: 30 s of 60 s)."""
     with postgres_server() as server:
@@ -107,6 +108,7 @@ def test_a_postgresql_server_that_stops_and_comes_back_disturbs_no_run(deploy: D
             part.stop()
 
 
+@pytest.mark.waits
 @pytest.mark.timeout(900)
 def test_a_postgresql_server_that_is_gone_for_longer_than_a_lease_costs_an_attempt_and_no_job(
     deploy: Deploy, long: bool

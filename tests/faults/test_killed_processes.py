@@ -211,7 +211,7 @@ def test_a_job_that_always_kills_its_run_fails_with_its_last_words_and_the_next_
     assert worker.alive()
 
 
-@pytest.mark.parametrize("moment", ["training", "measuring"])
+@pytest.mark.parametrize("moment", ["training", pytest.param("measuring", marks=pytest.mark.waits)])
 def test_a_worker_that_is_asked_to_stop_hands_its_job_back_in_time(deploy: Deploy, moment: str) -> None:
     """B15: a run in training writes a checkpoint; one that heeds nothing is ended after 20 s."""
     deployment = deploy()

@@ -16,6 +16,7 @@ from faults.wrong_clock import wrong_by
 from parts.deployment import Deployment, is_alive, runs_of, wait_until
 from parts.proxy import Proxy
 
+pytestmark = pytest.mark.waits
 LEASE = 6.0  # seconds in these tests, of 60 by default
 
 

@@ -189,6 +189,7 @@ class Soak(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(0)
+@pytest.mark.waits
 def test_random_faults_lose_nothing_and_double_nothing(light_model: Path, long: bool) -> None:
     """B45"""
     chosen = int(os.environ.get("FAULT_SOAK_SEED") or random.randrange(2**32))
