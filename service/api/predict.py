@@ -73,7 +73,7 @@ class PredictView(BaseModel):
     openapi_extra=DOCUMENTED,
     responses=responses(400, 404, 413, 415, 422, 429, 500, 503),
 )
-async def predict(body: PredictBody, request: Request, context: In, access: Predictor) -> PredictView | Response:
+async def predict(body: PredictBody, request: Request, context: In, access: Predictor) -> Response:
     """Labels for texts, in the order asked. A name answers with its best version.
 
     Any number of texts may be sent as NDJSON (`{"text": "…"}` a line) or CSV, with `model`, `top_k` and `threshold` in
@@ -84,7 +84,7 @@ async def predict(body: PredictBody, request: Request, context: In, access: Pred
     return await unless_left(request, _predict(body, context, access.project))
 
 
-async def _predict(body: PredictBody, context: Context, project: str) -> PredictView | Response:
+async def _predict(body: PredictBody, context: Context, project: str) -> Response:
     loaded = await context.shelf.take(project, body.model)
     encode = loaded.classifier.encoder.encode
     short = sum(map(len, body.texts)) <= SHORT
@@ -93,21 +93,18 @@ async def _predict(body: PredictBody, context: Context, project: str) -> Predict
     PREDICTED_TEXTS.inc(len(rows))
     if scores.size <= FEW:
         return _answer(body, loaded, scores, rows)
-    return await run_in_threadpool(_written, body, loaded, scores, rows)
+    return await run_in_threadpool(_answer, body, loaded, scores, rows)
 
 
-def _answer(body: PredictBody, loaded: Loaded, scores: Scores, rows: list[Encoding]) -> PredictView:
+def _answer(body: PredictBody, loaded: Loaded, scores: Scores, rows: list[Encoding]) -> Response:
+    """Ready to be sent: FastAPI would check our own values once more, and write them on the event loop."""
     predictions = read_predictions(scores, rows, loaded.classifier.card, body.threshold, body.top_k)
     record = loaded.record
-    return PredictView(
+    view = PredictView(
         model=AnsweringModel(id=record.id, name=record.name, version=record.version),
         predictions=[_view(prediction) for prediction in predictions],
     )
-
-
-def _written(body: PredictBody, loaded: Loaded, scores: Scores, rows: list[Encoding]) -> Response:
-    """Ready to be sent: FastAPI would check and write it on the event loop."""
-    return Response(_answer(body, loaded, scores, rows).model_dump_json(), media_type="application/json")
+    return Response(view.model_dump_json(), media_type="application/json")
 
 
 def _check_texts(texts: list[str], context: Context) -> None:
