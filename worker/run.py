@@ -263,9 +263,9 @@ def _train(
 
 def main() -> int:
     channel = Channel()
+    go_first_when_memory_runs_out()
     order = channel.receive_order()
     start_pulse(channel)
-    go_first_when_memory_runs_out()
     configure_logs(order.settings.log_level, process="run")
     tell_with_each_line(job_id=order.job_id, attempt=order.attempt)
     quieten()
