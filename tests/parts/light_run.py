@@ -71,8 +71,8 @@ def _take_all_memory() -> None:
 
 def main() -> int:
     channel = Channel()
-    order = channel.receive_order()
     Path("/proc/self/oom_score_adj").write_text("500")
+    order = channel.receive_order()
     start_pulse(channel)
     if order.name == "abort":
         print("this run is poison", file=sys.stderr, flush=True)
