@@ -111,7 +111,7 @@ def _make_report(
     """The report, and scikit-learn's as text."""
     test, truth, card = finished.texts.dataset.splits["test"], finished.texts.truth, classifier.card
     found = answer(classifier, classifier.encoder.encode([row.text for row in test]), order.settings.max_batch_tokens)
-    result, text = measure(test, found.rows, found.scores, found.predictions, order.labels, order.task)
+    result, text = measure(test, found.rows, found.scores, found.predicted, order.labels, order.task)
     splits = {name: Measured(finished.texts.dataset.splits[name], features[name], truth[name]) for name in SPLITS}
     beside = compare_with_simple_models(
         splits, found.predicted, order.labels, order.task, order.hyperparameters.head_rows

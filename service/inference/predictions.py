@@ -40,7 +40,7 @@ def read_predictions(
         top_k: keep only so many scores, the largest; the labels are decided before.
     """
     bars = card.thresholds if threshold is None else [threshold] * len(card.labels)
-    return [_read_row(row, encoding, card, bars, top_k) for row, encoding in zip(scores.tolist(), rows, strict=True)]
+    return [_read_row(row.tolist(), encoding, card, bars, top_k) for row, encoding in zip(scores, rows, strict=True)]
 
 
 def _read_row(

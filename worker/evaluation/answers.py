@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.inference.classifier import Classifier
-from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
+from service.inference.predictions import Encoding, Scores, read_predictions
 from worker.evaluation.calibration import activate
 from worker.evaluation.metrics import Binary, Floats, to_matrix
 
@@ -18,7 +18,6 @@ class Answers:
     rows: Sequence[Encoding]
     logits: Scores
     scores: Floats
-    predictions: list[Prediction]
     predicted: Binary
 
 
@@ -26,6 +25,6 @@ def answer(classifier: Classifier, rows: Sequence[Encoding], max_tokens: int) ->
     card = classifier.card
     logits = classifier.logits(rows, max_tokens)
     scores = activate(logits, card.task)
-    predictions = read_predictions(scores.astype(np.float32), rows, card)
+    predictions = read_predictions(scores.astype(np.float32), rows, card, top_k=1)  # the labels are what is asked for
     predicted = to_matrix([prediction.labels for prediction in predictions], card.labels)
-    return Answers(rows, logits, scores, predictions, predicted)
+    return Answers(rows, logits, scores, predicted)

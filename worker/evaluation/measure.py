@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.metrics import classification_report, confusion_matrix
 
 from service.datasets.dataset import Example
-from service.inference.predictions import Encoding, Prediction
+from service.inference.predictions import Encoding
 from service.jobs.report import ConfusionMatrix, LabelCounts, LabelResult, Misclassified, TestResult
 from service.store.records import Task
 from worker.evaluation.intervals import Bootstrap, label_f1_draws, label_intervals, wilson
@@ -29,16 +29,15 @@ def measure(
     examples: Sequence[Example],
     rows: Sequence[Encoding],
     scores: Floats,
-    predictions: Sequence[Prediction],
+    predicted: Binary,
     labels: list[str],
     task: Task,
 ) -> tuple[TestResult, str]:
     """The test result, and scikit-learn's report as text.
 
-    `scores`: probabilities of shape (examples, labels); `predictions`: what `/predict` says of each example.
+    Of shape (examples, labels): `scores`, the probabilities; `predicted`, the labels that `/predict` gives, 0 or 1.
     """
     truth = to_matrix([example.labels for example in examples], labels)
-    predicted = to_matrix([prediction.labels for prediction in predictions], labels)
     wrong = np.flatnonzero(~right_rows(truth, predicted)).tolist()
     deciding = task == "deciding"
     losses = row_losses(scores, truth, task)
@@ -58,7 +57,7 @@ def measure(
         confusion_matrix=None if deciding else _confusion(truth, predicted, labels),
         label_counts=_label_counts(truth, predicted, labels) if deciding else None,
         misclassified_rows=len(wrong),
-        misclassified=_surest(wrong, examples, predictions),
+        misclassified=_surest(wrong, examples, scores, predicted, labels),
     )
     return result, _sklearn_report(truth, predicted, labels, task, as_text=True)
 
@@ -113,18 +112,23 @@ def _label_counts(truth: Binary, predicted: Binary, labels: list[str]) -> dict[s
 
 
 def _surest(
-    wrong: Sequence[int], examples: Sequence[Example], predictions: Sequence[Prediction]
+    wrong: Sequence[int], examples: Sequence[Example], scores: Floats, predicted: Binary, labels: Sequence[str]
 ) -> list[Misclassified]:
     """The mistakes with the highest scores first: they tell most about the data and the labels."""
-    ranked = sorted(wrong, key=lambda row: -max(predictions[row].scores.values()))
+    ranked = sorted(wrong, key=lambda row: -scores[row].max())
     return [
         Misclassified(
             row=row,
             text=examples[row].text[:LONGEST_TEXT],
             true_labels=list(examples[row].labels),
-            predicted_labels=predictions[row].labels,
-            scores=dict(list(predictions[row].scores.items())[:MOST_SCORES])
-            | {label: predictions[row].scores[label] for label in examples[row].labels},
+            predicted_labels=[labels[place] for place in np.flatnonzero(predicted[row]).tolist()],
+            scores=_largest(dict(zip(labels, scores[row].astype(np.float32).tolist(), strict=True)), examples[row]),
         )
         for row in ranked[:MOST_MISCLASSIFIED]
     ]
+
+
+def _largest(scores: dict[str, float], example: Example) -> dict[str, float]:
+    """And those of the true labels, wherever they rank."""
+    ranked = sorted(scores.items(), key=lambda pair: -pair[1])
+    return dict(ranked[:MOST_SCORES]) | {label: scores[label] for label in example.labels}

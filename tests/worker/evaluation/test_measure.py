@@ -8,6 +8,7 @@ from service.jobs.report import TestResult as Result
 from service.models.finished import ModelCard
 from service.store.records import Task
 from worker.evaluation.measure import measure
+from worker.evaluation.metrics import to_matrix
 
 LABELS = ["a", "b", "c"]
 
@@ -18,9 +19,9 @@ def measured(
     card = ModelCard(task, labels, 64, "x", "j", "s", [0.5] * len(labels) if task == "deciding" else [])
     rows = [Encoding([0, 5, 2], truncated=number == 0) for number in range(len(truth))]
     matrix = np.array(scores)
-    predictions = read_predictions(matrix.astype(np.float32), rows, card)
+    predicted = to_matrix([p.labels for p in read_predictions(matrix.astype(np.float32), rows, card)], labels)
     examples = [Example(f"text {number}", own) for number, own in enumerate(truth)]
-    return measure(examples, rows, matrix, predictions, labels, task)
+    return measure(examples, rows, matrix, predicted, labels, task)
 
 
 def test_choosing() -> None:
@@ -66,6 +67,16 @@ def test_deciding_on_a_single_label() -> None:
     assert result.classification_report["a"]["recall"] == pytest.approx(2 / 3)
     assert result.classification_report["a"]["support"] == result.classification_report["macro avg"]["support"] == 3
     assert text.split()[4:9] == ["a", "0.667", "0.667", "0.667", "3"]
+
+
+def test_a_mistake_has_its_ten_largest_scores_and_those_of_its_true_labels() -> None:
+    labels = [f"label {number}" for number in range(40)]
+    scores = np.linspace(0.9, 0.1, 40)
+    result, _ = measured("deciding", [scores.tolist()], [("label 0", "label 30")], labels)
+    (mistake,) = result.misclassified
+    assert list(mistake.scores) == [*labels[:10], "label 30"]
+    assert mistake.scores["label 30"] == np.float32(scores[30])
+    assert mistake.predicted_labels == labels[: (scores >= 0.5).sum()]
 
 
 def test_every_interval_holds_its_figure() -> None:
