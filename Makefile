@@ -10,7 +10,8 @@ demo: .venv/demo.stamp
 # First what may run side by side, the longest files first; then, one after another, what is timed. `pytest` alone runs
 # the same tests, all one after another.
 test: lint
-	$(BIN)/pytest -m 'not alone' -n 3 --dist loadfile --no-loadscope-reorder tests/faults tests/worker tests
+	$(BIN)/pytest -m 'not alone' -n 3 --dist loadfile --no-loadscope-reorder \
+		tests/faults tests/worker tests/service tests/parts tests/test_*.py
 	$(BIN)/pytest -m alone
 
 lint: .venv/dev.stamp

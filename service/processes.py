@@ -34,7 +34,8 @@ def start(command: Sequence[str], env: Mapping[str, str] | None = None) -> subpr
 
 
 def dying_with_us(command: Sequence[str], niceness: int = 0) -> list[str]:
-    """The same command by way of a launcher, which ties it to this process before its first line runs."""
+    """The same command by way of a launcher, which makes it nicer by `niceness` and ties it to this process before its
+    first line runs. On Linux to the very thread that starts it: that one must live as long."""
     return python("service.processes", str(os.getpid()), str(niceness), *command)
 
 

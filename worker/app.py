@@ -44,6 +44,7 @@ def run_worker(settings: Settings) -> None:
     def begin_to_stop(**_: object) -> None:
         log.info("worker_stopping")
         stopping.set()
+        supervisor.processes.close()
         last_resort = threading.Timer(END_SECONDS, _end)
         last_resort.daemon = True
         last_resort.start()
@@ -53,14 +54,13 @@ def run_worker(settings: Settings) -> None:
     sweeper = Sweeper(settings, database, artifacts, doorbell)
     sweeper.start()
     if settings.spare_run:
-        supervisor.spare.keep()
+        supervisor.processes.keep_one_ready()
     threading.Thread(target=doorbell.tell_of_old_server, name="broker-version", daemon=True).start()
     log.info("worker_started", owner=owner, concurrency=settings.worker_concurrency)
     try:
         app.worker_main(_arguments(settings))
     finally:
         sweeper.stop()
-        supervisor.spare.close()
         doorbell.close()
         database.close()
 

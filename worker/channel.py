@@ -58,7 +58,7 @@ class Channel:
         self.stop_asked = threading.Event()
 
     def receive_order(self) -> Order:
-        """Waits for the order, then listens for a stop, and for the supervisor's end: without one there is no order."""
+        """Waits for the order, then listens for a stop, and for the supervisor's end, which ends this process too."""
         if not (line := sys.stdin.readline()):
             os._exit(1)
         order = Order.model_validate_json(line)

@@ -81,9 +81,10 @@ class Record:
         with self._database.write() as tx:
             finish = now() + content["seconds_left"]
             job_rows.report(tx, self._claim, {"progress": progress, "estimated_finish": finish})
-            if step - self._last_event_step >= total / EVENTS_PER_RUN or step == total:
-                self._last_event_step = step
+            if told := step - self._last_event_step >= total / EVENTS_PER_RUN or step == total:
                 event_rows.append(tx, self._claim, f"step {step} of {total}", kind="progress", data=content)
+        if told:
+            self._last_event_step = step
 
     def _epoch(self, content: Json) -> None:
         best = self._job.best

@@ -1,4 +1,4 @@
-"""The process of the next run, started before there is a job for it.
+"""The processes of runs, one of them started before there is a job for it.
 
 Importing torch and the rest takes longer than everything else between a job and its first step. While a worker has
 nothing to do one process has done it already, and waits for its order.
@@ -8,42 +8,43 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from service.logs import get_logger
 from worker.process import TrainingProcess
 
+log = get_logger(__name__)
 
-class SpareProcess:
-    """At most one process ahead, and none while a run is under way. Until `keep` is called there never is one."""
+
+class RunProcesses:
+    """At most one waits, and none is started while a run is under way. Until `keep_one_ready` there is none ahead."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._process: TrainingProcess | None = None
+        self._waiting: TrainingProcess | None = None
         self._runs = 0
         self._closed = False
-        self._keeper = threading.Thread(target=self._keep, name="spare-run", daemon=True)
 
-    def keep(self) -> None:
-        """Has one wait whenever nothing runs, until `close`."""
-        self._keeper.start()
+    def keep_one_ready(self) -> None:
+        """Starts one now, and the next when no run is left, until `close`. One that dies before its turn is replaced
+        when a run asks for it: what killed it may do so again."""
+        threading.Thread(target=self._keep, name="spare-run", daemon=True).start()
 
     def close(self) -> None:
-        """Ends the one that waits. Runs under way are none of its business."""
+        """Ends the one that waits, and no run. None is started ahead any more."""
         with self._changed:
             self._closed = True
+            waiting, self._waiting = self._waiting, None
             self._changed.notify_all()
-        if self._keeper.is_alive():
-            self._keeper.join()
+        if waiting is not None:
+            waiting.kill()
 
     @contextmanager
     def process(self) -> Iterator[TrainingProcess]:
         """The process of one run: the one that waits if it still lives, else a new one. Dead at the end."""
         with self._changed:
-            process, self._process = self._process, None
+            waiting, self._waiting = self._waiting, None
             self._runs += 1
         try:
-            if process is not None and not process.alive():
-                process.kill()
-                process = None
-            process = process or TrainingProcess()
+            process = _alive(waiting) or TrainingProcess()
             try:
                 yield process
             finally:
@@ -54,11 +55,26 @@ class SpareProcess:
                 self._changed.notify_all()
 
     def _keep(self) -> None:
-        # Starts the process itself: Linux ends a child with the thread that started it, and this one stays.
+        """In a thread of its own, which outlives each process that it started: Linux ends a child with the thread that
+        is its parent, not with the process."""
         with self._changed:
-            while not self._closed:
-                if self._runs == 0 and self._process is None:
-                    self._process = TrainingProcess()
+            while self._runs or not self._closed:
+                if not self._runs and self._waiting is None:
+                    self._waiting = _start_ahead()
                 self._changed.wait()
-            if self._process is not None:
-                self._process.kill()
+
+
+def _start_ahead() -> TrainingProcess | None:
+    try:
+        return TrainingProcess()
+    except (OSError, RuntimeError):  # no process or thread to be had; a run that finds none either says so
+        log.warning("spare_run_not_started", exc_info=True)
+        return None
+
+
+def _alive(waiting: TrainingProcess | None) -> TrainingProcess | None:
+    if waiting is None or waiting.alive():
+        return waiting
+    log.warning("spare_run_ended", how=waiting.how_it_ended())
+    waiting.kill()
+    return None

@@ -22,7 +22,7 @@ from worker.channel import Order
 from worker.lease import Lease
 from worker.process import TrainingProcess
 from worker.record import Record
-from worker.spare import SpareProcess
+from worker.spare import RunProcesses
 
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -38,7 +38,7 @@ class Supervisor:
     ) -> None:
         self.settings, self.database, self.artifacts = settings, database, artifacts
         self.owner, self.stopping = owner, stopping
-        self.spare = SpareProcess()
+        self.processes = RunProcesses()
 
     def run_queued_jobs(self) -> None:
         """Takes the oldest queued job until none is left: a ring that was lost costs nobody his turn."""
@@ -63,7 +63,7 @@ class Attempt:
 
     def __init__(self, supervisor: Supervisor, job: JobRecord, claim: Claim, lease: Lease) -> None:
         self.settings, self.database = supervisor.settings, supervisor.database
-        self.stopping, self.spare = supervisor.stopping, supervisor.spare
+        self.stopping, self.processes = supervisor.stopping, supervisor.processes
         self.job, self.lease = job, lease
         self.record = Record(self.settings, self.database, supervisor.artifacts, job, claim)
         self.log = log.bind(job_id=job.id, attempt=job.attempt)
@@ -78,7 +78,7 @@ class Attempt:
         except NotFound as error:
             self._while_leased(partial(self.record.fail, {"code": error.code, "message": error.message}))
             return
-        with self.spare.process() as process:
+        with self.processes.process() as process:
             process.begin(order)
             self.log.info("run_started", pid=process.pid)
             with self.lease.guarding(process.end, job_id=self.job.id, attempt=self.job.attempt):

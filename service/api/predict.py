@@ -97,7 +97,7 @@ async def _predict(body: PredictBody, context: Context, project: str) -> Respons
 
 
 def _answer(body: PredictBody, loaded: Loaded, scores: Scores, rows: list[Encoding]) -> Response:
-    """Ready to be sent: FastAPI would check our own values once more, and write them on the event loop."""
+    """Ready to be sent: FastAPI would check our own values once more, and write many on the event loop too."""
     predictions = read_predictions(scores, rows, loaded.classifier.card, body.threshold, body.top_k)
     record = loaded.record
     view = PredictView(

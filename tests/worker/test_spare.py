@@ -1,4 +1,4 @@
-"""Processes of runs that are started ahead of their jobs, real ones: a script stands in for Python."""
+"""Processes of runs that are started ahead of their jobs. Each is real, but trains nothing."""
 
 import os
 import signal
@@ -8,104 +8,136 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from parts.deployment import is_alive, wait_until
+import worker.process
+from parts.deployment import ROOT, is_alive, running, wait_until
+from service import processes
+from worker import spare
 from worker.process import TrainingProcess
-from worker.spare import SpareProcess
+from worker.spare import RunProcesses
 
-LONG_ENOUGH = 0.5  # seconds, for a process that must not be started to have been
+LONG_ENOUGH = 1.0  # seconds, for a process that must not be started, or not be ended, to have been
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A file with the process id of each process that was started, a line each."""
-    program, pids = tmp_path / "program", tmp_path / "pids"
-    program.write_text(f"#!/bin/sh\necho $$ >> {pids}\nread order\n")
-    program.chmod(0o700)
-    pids.touch()
-    monkeypatch.setattr(sys, "executable", str(program))
-    yield pids
-    assert not any(map(is_alive, pids_in(pids)))
+@pytest.fixture(autouse=True)
+def light(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(worker.process, "PROGRAM", "parts.light_run")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
+    yield
+    assert started() == []
 
 
 @pytest.fixture
-def kept() -> Iterator[SpareProcess]:
-    processes = SpareProcess()
-    processes.keep()
-    yield processes
-    processes.close()
+def kept() -> Iterator[RunProcesses]:
+    kept = RunProcesses()
+    kept.keep_one_ready()
+    yield kept
+    kept.close()
 
 
-def pids_in(started: Path) -> list[int]:
-    return [int(line) for line in started.read_text().split()]
+def started() -> list[int]:
+    """Those of ours that live."""
+    own = str(os.getpid()).encode()
+    return [pid for pid, words, _ in running() if {b"parts.light_run", own} <= set(words.split(b"\0"))]
 
 
-def wait_for(number: int, started: Path) -> int:
-    """The process id of the process with that number, from 1 on, once it has begun to wait for its order."""
-    wait_until(lambda: len(pids_in(started)) >= number, 10)
-    return pids_in(started)[number - 1]
+def the_waiting_one() -> int:
+    wait_until(lambda: len(started()) == 1, 10, started)
+    return started()[0]
 
 
-def test_a_run_gets_the_process_that_waits_and_the_next_one_is_started_when_it_is_over(
-    started: Path, kept: SpareProcess
-) -> None:
-    first = wait_for(1, started)
+def test_a_run_gets_the_process_that_waits_and_the_next_one_is_started_when_it_is_over(kept: RunProcesses) -> None:
+    first = the_waiting_one()
     with kept.process() as process:
         assert process.pid == first
-        assert process.alive()
         time.sleep(LONG_ENOUGH)
-        assert pids_in(started) == [first]
+        assert process.alive()
+        assert started() == [first]
     assert not is_alive(first)
-    assert wait_for(2, started) != first
+    assert the_waiting_one() != first
 
 
-def test_at_most_one_waits(started: Path, kept: SpareProcess) -> None:
-    wait_for(1, started)
-    time.sleep(LONG_ENOUGH)
-    assert len(pids_in(started)) == 1
+def test_at_most_one_waits(kept: RunProcesses) -> None:
+    first = the_waiting_one()
     with kept.process() as one, kept.process() as another:
-        assert [one.pid, another.pid] == [pids_in(started)[0], wait_for(2, started)]
-    wait_for(3, started)
+        assert one.pid == first
+        assert sorted(started()) == sorted([one.pid, another.pid])
+    the_waiting_one()
     time.sleep(LONG_ENOUGH)
-    assert len(pids_in(started)) == 3
+    assert len(started()) == 1
 
 
-def test_one_that_died_meanwhile_is_replaced_before_it_costs_a_job_an_attempt(
-    started: Path, kept: SpareProcess
-) -> None:
-    first = wait_for(1, started)
+def test_one_that_died_meanwhile_is_replaced_before_it_costs_a_job_an_attempt(kept: RunProcesses) -> None:
+    first = the_waiting_one()
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: not is_alive(first), 10)
-    with kept.process() as process:
-        assert process.pid == wait_for(2, started)
+    with capture_logs() as logs, kept.process() as process:
         assert process.alive()
+        assert process.pid != first
+    assert [entry["event"] for entry in logs] == ["spare_run_ended"]
 
 
-def test_without_keeping_there_is_none(started: Path) -> None:
-    processes = SpareProcess()
+def test_one_that_could_not_be_started_keeps_nobody_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> TrainingProcess:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    kept = RunProcesses()
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(spare, "TrainingProcess", fail)
+        kept.keep_one_ready()
+        wait_until(lambda: logs, 10)
+    assert [entry["event"] for entry in logs] == ["spare_run_not_started"]
+    with kept.process() as process:
+        assert started() == [process.pid]
+    assert the_waiting_one() != process.pid
+    kept.close()
+
+
+def test_without_keeping_there_is_none_ahead() -> None:
+    kept = RunProcesses()
     time.sleep(LONG_ENOUGH)
-    assert pids_in(started) == []
-    with processes.process() as process:
-        assert process.pid == wait_for(1, started)
-    processes.close()
+    assert started() == []
+    with kept.process() as process:
+        assert started() == [process.pid]
+    time.sleep(LONG_ENOUGH)
+    assert started() == []
 
 
-def test_closing_ends_the_one_that_waits_and_no_run(started: Path, kept: SpareProcess) -> None:
-    with kept.process() as run:
-        wait_for(1, started)
-        kept.close()
-        assert run.alive()
-    again = SpareProcess()
-    again.keep()
-    waiting = wait_for(2, started)
-    again.close()
+def test_closing_ends_the_one_that_waits(kept: RunProcesses) -> None:
+    waiting = the_waiting_one()
+    kept.close()
     assert not is_alive(waiting)
+    time.sleep(LONG_ENOUGH)
+    assert started() == []
 
 
-def test_a_process_that_gets_no_order_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+def test_closing_ends_no_run_not_even_one_whose_process_was_started_ahead(kept: RunProcesses) -> None:
+    first = the_waiting_one()
+    with kept.process() as run:
+        kept.close()
+        time.sleep(LONG_ENOUGH)
+        assert run.pid == first
+        assert run.alive()
+    time.sleep(LONG_ENOUGH)
+    assert started() == []
+
+
+def test_a_process_that_gets_no_order_ends_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.process, "PROGRAM", "worker.run")
     process = TrainingProcess()
     assert process._process.stdin is not None
     process._process.stdin.close()
     assert process._process.wait(60) == 1
     process.kill()
-    assert capfd.readouterr().err == ""
+    assert list(process._tail) == []
+
+
+def test_runs_are_nicer_than_who_answers(tmp_path: Path) -> None:
+    told = tmp_path / "niceness"
+    program = f"import os, pathlib; pathlib.Path({str(told)!r}).write_text(str(os.nice(0)))"
+    processes.start([sys.executable, "-c", program]).wait(30)
+    ours = int(told.read_text())
+    with RunProcesses().process() as process:
+        wait_until(lambda: b"light_run" in Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")[3], 10)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(ours + worker.process.NICENESS, 19)

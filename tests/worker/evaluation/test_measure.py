@@ -75,7 +75,7 @@ def test_a_mistake_has_its_ten_largest_scores_and_those_of_its_true_labels() -> 
     result, _ = measured("deciding", [scores.tolist()], [("label 0", "label 30")], labels)
     (mistake,) = result.misclassified
     assert list(mistake.scores) == [*labels[:10], "label 30"]
-    assert mistake.scores["label 30"] == np.float32(scores[30])
+    assert mistake.scores["label 30"] == float(np.float32(scores[30]))
     assert mistake.predicted_labels == labels[: (scores >= 0.5).sum()]
 
 
