@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from service.access.keys import create_key, list_keys, revoke_key
 from service.errors import SettingsInvalid, TrainingFailed
@@ -184,9 +185,11 @@ def _predict(client: httpx.Client) -> None:
     console.print("POST /predict, in languages that were not in training:")
     body = {"texts": list(UNSEEN.values()), "model": "demo topics", "top_k": 2}
     answer = _checked(client.post("/predict", json=body))
+    table = Table.grid(padding=(0, 0, 0, 2))  # each column wraps by itself where the terminal is narrow
     for (language, text), prediction in zip(UNSEEN.items(), answer["predictions"], strict=True):
         scores = ", ".join(f"{label} {score:.2f}" for label, score in prediction["scores"].items())
-        console.print(f"  {language:<8} {text:<52} → {scores}", highlight=False)
+        table.add_row(language, text, f"→ {scores}")
+    console.print(table, highlight=False)
 
 
 def _say_how_to_go_on(settings: Settings) -> None:
