@@ -84,8 +84,8 @@ def measure_all(network: Network, texts: list[str], options: argparse.Namespace,
         measure_one(served, service, usual(texts))
     if options.infinity_python:
         with running_infinity(options.infinity_python, folder / "stock", options.threads) as url:
-            body = lambda own: {"model": "stock", "input": own}  # noqa: E731
-            measure_service("infinity-emb", load.Service(url, body), texts, 2_048)
+            service = load.Service(url, lambda own: {"model": "stock", "input": own})
+            measure_service("infinity-emb", service, texts, 2_048)
 
 
 def predictions(client: httpx.Client) -> load.Service:

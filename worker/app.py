@@ -44,10 +44,10 @@ def run_worker(settings: Settings) -> None:
     def begin_to_stop(**_: object) -> None:
         log.info("worker_stopping")
         stopping.set()
-        supervisor.processes.close()
         last_resort = threading.Timer(END_SECONDS, _end)
         last_resort.daemon = True
         last_resort.start()
+        supervisor.processes.close()
 
     worker_shutting_down.connect(begin_to_stop, weak=False)
     doorbell = Doorbell(make_celery(settings))

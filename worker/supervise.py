@@ -149,8 +149,7 @@ class Attempt:
             process.kill()
             self.record.cancel()
         elif process.ended():
-            words = process.how_it_ended()
-            (self.record.out_of_memory if process.was_out_of_memory() else self.record.try_again)(words)
+            self._crashed(process)
         elif self._took_too_long():
             process.kill()
             words = f"the job took longer than the operator allows, {self.settings.max_run_seconds:g} s; train less"
@@ -163,6 +162,13 @@ class Attempt:
         elif self._too_slow_to_stop():
             process.kill()  # it measures, or loads: back to its last checkpoint
             self.record.hand_back()
+
+    def _crashed(self, process: TrainingProcess) -> None:
+        words = process.how_it_ended()
+        if process.was_out_of_memory():
+            self.record.out_of_memory(words)
+        else:
+            self.record.try_again(words)
 
     def _took_too_long(self) -> bool:
         limit = self.settings.max_run_seconds

@@ -43,10 +43,15 @@ def read_predictions(
     return [_read_row(row.tolist(), encoding, card, bars, top_k) for row, encoding in zip(scores, rows, strict=True)]
 
 
+def rank(labels: Sequence[str], row: Sequence[float]) -> list[tuple[str, float]]:
+    """Each label with its score, the largest first."""
+    return sorted(zip(labels, row, strict=True), key=lambda pair: -pair[1])
+
+
 def _read_row(
     row: list[float], encoding: Encoding, card: ModelCard, bars: Sequence[float], top_k: int | None
 ) -> Prediction:
-    ranked = sorted(zip(card.labels, row, strict=True), key=lambda pair: -pair[1])
+    ranked = rank(card.labels, row)
     label = ranked[0][0] if card.task == "choosing" else None
     if label is not None:
         labels = [label]

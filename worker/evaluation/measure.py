@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.metrics import classification_report, confusion_matrix
 
 from service.datasets.dataset import Example
-from service.inference.predictions import Encoding
+from service.inference.predictions import Encoding, rank
 from service.jobs.report import ConfusionMatrix, LabelCounts, LabelResult, Misclassified, TestResult
 from service.store.records import Task
 from worker.evaluation.intervals import Bootstrap, label_f1_draws, label_intervals, wilson
@@ -122,13 +122,13 @@ def _surest(
             text=examples[row].text[:LONGEST_TEXT],
             true_labels=list(examples[row].labels),
             predicted_labels=[labels[place] for place in np.flatnonzero(predicted[row]).tolist()],
-            scores=_largest(dict(zip(labels, scores[row].astype(np.float32).tolist(), strict=True)), examples[row]),
+            scores=_largest(rank(labels, scores[row].astype(np.float32).tolist()), examples[row]),
         )
         for row in ranked[:MOST_MISCLASSIFIED]
     ]
 
 
-def _largest(scores: dict[str, float], example: Example) -> dict[str, float]:
+def _largest(ranked: list[tuple[str, float]], example: Example) -> dict[str, float]:
     """And those of the true labels, wherever they rank."""
-    ranked = sorted(scores.items(), key=lambda pair: -pair[1])
+    scores = dict(ranked)
     return dict(ranked[:MOST_SCORES]) | {label: scores[label] for label in example.labels}
