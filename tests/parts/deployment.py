@@ -161,15 +161,19 @@ class Deployment:
         mark = self.environment["ARTIFACTS_URL"].encode()
         return [words.decode() for _, words, environment in running() if mark in environment]
 
-    def make_key(self, project: str, scopes: str = "read,train,predict") -> dict[str, str]:
+    def make_key(self, project: str, scopes: str = "read,train,predict", *more: str) -> dict[str, str]:
         """The header of a key of that project, made by the command line. From now on every request needs one."""
-        words = ("keys", "create", "--name", "test", "--scopes", scopes, "--project", project)
-        command = [sys.executable, "-m", "service.cli", *words]
+        made = self.keys("create", "--name", "test", "--scopes", scopes, "--project", project, *more)
+        return {"Authorization": f"Bearer {made}"}
+
+    def keys(self, *words: str) -> str:
+        """What `classiglot keys` says."""
+        command = [sys.executable, "-m", "service.cli", "keys", *words]
         environment = self.environment | {"DATA_DIR": str(self.root / "data-keys")}
-        made = subprocess.run(
+        said = subprocess.run(
             command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
         )
-        return {"Authorization": f"Bearer {made.stdout.strip()}"}
+        return said.stdout.strip()
 
     # -- what it holds --------------------------------------------------------------------------------------
 
