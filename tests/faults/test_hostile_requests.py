@@ -1,5 +1,5 @@
-"""B33, B37 and B42: hostile bodies, fields, names and parameters on every route that the OpenAPI document has, sent to real
-services on both databases. None crashes one, is echoed, reaches a log or a file, or leaves anything behind."""
+"""B33, B37 and B42: hostile bodies, fields, names and parameters on every route that the OpenAPI document has, sent to
+real services on both databases. None crashes one, is echoed, reaches a log or a file, or leaves anything behind."""
 
 import http.client
 import json
