@@ -35,7 +35,7 @@ from parts.wire import MARK, error_of
 from service.access.scopes import SCOPES
 
 pytestmark = pytest.mark.waits  # for answers, one after another; nothing here is timed
-LIMIT = 40  # requests an hour of a key in each class: more than other tests here make with one
+LIMIT = 30  # requests an hour of a key in each class: more than other tests here make with one
 CLASSES = {
     "read": ("GET", "/jobs", 200),
     "train": ("POST", "/jobs/job_none/cancel", 404),

@@ -14,7 +14,7 @@ import pytest
 from faults.invariants import all_jobs, check
 from faults.test_disk import forget
 from parts.canary import must_be_unread, set_out
-from parts.deployment import Deployment
+from parts.deployment import Deployment, wait_until
 from parts.finished_models import LABELS, publish, publish_changed, write_model
 from parts.hostile_models import CANARY_TEXT, HOSTILE, NAMES, UNFIT, UNFIT_FINISHED, mark_of_code
 from parts.memory import forget_peak, peak_bytes
@@ -34,8 +34,21 @@ class Ground:
     canary: Path  # with more names, where folders lead with `..`
     trap: Trap
 
-    def must_not_tell(self, message: str) -> None:
-        """What hostile files name or hold, or others do."""
+    def must_fail_by_name(self, job_id: str, words: str) -> None:
+        self.deployment.wait_for(job_id, lambda job: job.status in FINAL, 60)
+        job = self.deployment.job(job_id)
+        assert (job.status, job.attempt) == ("failed", 1), job
+        error = job.error or {}
+        assert error["code"] == "base_model_unavailable", error
+        self.must_say(error["message"], words)
+
+    def must_be_refused(self, model_id: str, words: str) -> None:
+        answer = self.deployment.client.post("/predict", json={"texts": ["a dog"], "model": model_id})
+        self.must_say(error_of(answer, 500, "artifact_corrupt")["message"], words)
+
+    def must_say(self, message: str, words: str) -> None:
+        """And nothing of what hostile files name or hold."""
+        assert words in message, message
         assert not [lure for lure in ("secret", "evil", "passwd", str(self.canary)) if lure in message], message
 
 
@@ -87,12 +100,7 @@ def test_a_job_on_a_hostile_base_model_fails_by_name_and_the_next_good_one_succe
     dataset, began = deployment.upload(), time.monotonic()
     submitted = {name: deployment.submit(dataset, base_model=name) for name in expected}
     for name, job_id in submitted.items():
-        deployment.wait_for(job_id, lambda job: job.status in FINAL, 60)
-        job = deployment.job(job_id)
-        assert (job.status, job.attempt, job.error and job.error["code"]) == ("failed", 1, "base_model_unavailable")
-        assert job.error is not None
-        assert expected[name] in job.error["message"]
-        ground.must_not_tell(job.error["message"])
+        ground.must_fail_by_name(job_id, expected[name])
     seconds = time.monotonic() - began
     deployment.wait_for_status(deployment.submit(dataset, num_epochs=1), "succeeded", 120)
     check(deployment)
@@ -116,14 +124,11 @@ def test_a_hostile_finished_model_is_refused_and_the_others_go_on_serving(ground
     for what, (spoil, words) in hostile.items():
         model = publish_changed(*stores, finished, spoil, ground.canary, val_loss=0.1)
         assert _ask(deployment, good.name) == before, what
-        answer = deployment.client.post("/predict", json={"texts": ["a dog"], "model": model.id})
-        message = error_of(answer, 500, "artifact_corrupt")["message"]
-        assert words in message, (what, message)
-        ground.must_not_tell(message)
+        ground.must_be_refused(model.id, words)
     grown = (peak_bytes(api) - memory) // MIB
     assert grown < 64
     sound = publish(*stores, val_loss=0.05)
-    assert _ask(deployment, good.name)["model"]["id"] == sound.id
+    wait_until(lambda: _ask(deployment, good.name)["model"]["id"] == sound.id, 30, deployment.tail)
     forget(deployment, good.name)
     print(f"B36: {len(hostile)} hostile finished models refused, +{grown} MiB, the sound one answered after each")
 

@@ -140,14 +140,13 @@ def must_name_the_missing_scope(house: House, route: str) -> None:
 
 
 def must_not_find_what_is_anothers(house: House, route: str) -> None:
-    error = house.ask(route, house.keys["foreign"]).json()["error"]
+    answer = house.ask(route, house.keys["foreign"])
+    assert answer.status_code == 404, (route, answer.text[:500])
     nothing = dict.fromkeys(house.ids, "x_00000000000000000000000000")
-    unknown = house.ask(route, house.keys["foreign"], **nothing)
-    assert unknown.status_code == 404
-    assert error == unknown.json()["error"]  # as if there were nothing
-    assert error["code"] in ("dataset_not_found", "job_not_found", "model_not_found")
+    assert answer.json() == house.ask(route, house.keys["foreign"], **nothing).json()  # as if there were nothing
+    assert answer.json()["error"]["code"] in ("dataset_not_found", "job_not_found", "model_not_found")
     object_itself = "GET " + route.split()[1].split("}")[0] + "}"
-    assert house.ask(object_itself, house.keys["read"]).is_success  # and it is still there
+    assert house.ask(object_itself, house.keys["read"]).is_success, route  # and it is still there
 
 
 def must_not_find_in_a_body(house: House) -> None:
@@ -158,7 +157,8 @@ def must_not_find_in_a_body(house: House) -> None:
 
 
 def must_list_what_is_ones_own(house: House, kind: str) -> None:
-    assert house.client.get(f"/{kind}", headers=house.keys["foreign"]).json() == {"data": [], "has_more": False}
+    theirs = house.client.get(f"/{kind}", headers=house.keys["foreign"])
+    assert theirs.json() == {"data": [], "has_more": False}, theirs.text[:500]
     mine = house.client.get(f"/{kind}", headers=house.keys["read"]).json()["data"]
     assert house.ids[f"{kind[:-1]}_id"] in [item["id"] for item in mine]
 
