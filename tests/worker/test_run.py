@@ -80,7 +80,7 @@ def test_the_published_folder_is_a_normal_transformers_checkpoint(
 
 
 @pytest.mark.parametrize(("share", "frozen"), [(0.5, True), ("auto", False)])
-def test_frozen_layers_are_published_as_the_base_model_had_them(
+def test_frozen_layers_are_published_as_the_base_model_had_them_and_others_with_the_digits_of_bfloat16(
     settings: Settings, sqlite: Database, base_models_dir: Path, share: object, frozen: bool
 ) -> None:
     dataset = store_toy_dataset(settings, sqlite)
@@ -92,6 +92,7 @@ def test_frozen_layers_are_published_as_the_base_model_had_them(
         (own,) = (value for key, value in published.items() if key.endswith(name))
         (before,) = (value for key, value in base.items() if key.endswith(name))
         assert torch.equal(own, before) == expected
+        assert torch.equal(own, own.bfloat16().float()) != expected
 
 
 @pytest.mark.parametrize("task", ["choosing", "deciding"])
