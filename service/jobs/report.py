@@ -180,11 +180,18 @@ class Suspect(_Part):
     probability: float
 
 
-class WithoutLeaks(Subset):
-    """The test result again, without the rows that are (nearly) in training or validation too. Macro-F1 is over the
-    labels that are left; samples-F1 and Hamming loss are for deciding only."""
+class WithoutLeaks(_Part):
+    """The test result again, without the `leaked_rows` that are (nearly) in training or validation too; its figures
+    are null where no row is left. Macro-F1 is over the labels that are left; samples-F1 and Hamming loss are for
+    deciding only."""
 
     leaked_rows: int
+    rows: int
+    accuracy: Interval | None = None
+    macro_f1: Interval | None = None
+    micro_f1: Interval | None = None
+    samples_f1: Interval | None = None
+    hamming_loss: Interval | None = None
 
 
 class Selection(_Part):
@@ -220,7 +227,7 @@ class Reproduction(_Part):
 
 class Report(_Part):
     """`thresholds`, for deciding: the probability from which each label holds, fitted on validation. `repeats`: null
-    unless more than one was asked for."""
+    unless more than one was asked for. `without_leaks`: null where no test row leaked."""
 
     job_id: str
     model_id: str

@@ -182,6 +182,18 @@ def test_what_learns_nothing_is_published_with_a_warning(settings: Settings, sql
     assert [warning.code for warning in read_report(settings, listener).warnings] == codes
 
 
+def test_a_test_split_of_training_texts_is_published_with_a_warning(settings: Settings, sqlite: Database) -> None:
+    texts, labels = choosing(60)
+    splits: dict[str, object] = {"train": columns(texts, labels), "test": columns(texts[:20], labels[:20])}
+    submission = Submission("seen", "choosing", None, splits, Cut())
+    dataset = store_dataset(submission, settings, sqlite, ArtifactStore(settings.artifacts_dir), project="default")
+    listener, _ = run_to_the_end(make_order(settings, dataset, "roberta-base"))
+    assert listener.all("succeeded")[0]["warnings"][0]["code"] == "test_leaked"
+    found = read_report(settings, listener).without_leaks
+    assert found is not None
+    assert (found.leaked_rows, found.rows, found.accuracy) == (20, 0, None)
+
+
 def test_the_best_epoch_is_kept_not_the_last(settings: Settings, sqlite: Database) -> None:
     """A rate this high wrecks the model after its best epoch, so that the two differ."""
     dataset = store_toy_dataset(settings, sqlite)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from service.jobs.report import Baseline, Repeats, ReportWarning, TestResult
+from service.jobs.report import Baseline, Repeats, ReportWarning, TestResult, WithoutLeaks
 
 FEW_TEST_ROWS = 100
+MUCH_LEAKED = 0.1  # of the test rows: if the model knows these by heart, accuracy is up to a tenth too high
 NAMES = {
     "majority": "always giving the commonest label",
     "tfidf_logistic_regression": "TF-IDF with logistic regression",
@@ -13,10 +14,16 @@ NAMES = {
 
 
 def report_warnings(
-    test: TestResult, baselines: Sequence[Baseline], repeats: Repeats | None = None
+    test: TestResult,
+    baselines: Sequence[Baseline],
+    repeats: Repeats | None = None,
+    without_leaks: WithoutLeaks | None = None,
 ) -> list[ReportWarning]:
     """In the order of how much they matter."""
-    found = [_not_beaten(baseline, test) for baseline in baselines if not baseline.beaten]
+    found = []
+    if without_leaks and without_leaks.leaked_rows >= MUCH_LEAKED * test.rows:
+        found.append(_leaked(without_leaks, test))
+    found += [_not_beaten(baseline, test) for baseline in baselines if not baseline.beaten]
     if repeats and (warning := _seeds_differ(repeats, baselines)):
         found.append(warning)
     if test.rows < FEW_TEST_ROWS:
@@ -36,6 +43,18 @@ def report_warnings(
         message = f"the test split has no example of {listed}, so nothing is known of them; add some"
         found.append(ReportWarning(code="labels_not_tested", message=message))
     return found
+
+
+def _leaked(without: WithoutLeaks, test: TestResult) -> ReportWarning:
+    share = without.leaked_rows / test.rows
+    seen = f"{without.leaked_rows} of {test.rows} test texts ({share:.1%}) are, or nearly, in train or val too"
+    advice = "remove them from the test split (leakage and near_leakage of the data set name them) or send another one"
+    if without.macro_f1 is None:
+        words = "so no figure here says what the model makes of new texts"
+    else:
+        words = f"so the figures flatter it: without them macro-F1 is {without.macro_f1.value:.3f}, with them "
+        words += f"{test.macro_f1:.3f}"
+    return ReportWarning(code="test_leaked", message=f"{seen}, {words}; {advice}")
 
 
 def _not_beaten(baseline: Baseline, test: TestResult) -> ReportWarning:

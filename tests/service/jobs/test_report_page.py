@@ -16,7 +16,7 @@ from service.jobs.page.layout import table
 from service.jobs.page.markup import h
 from service.jobs.page.measured import confused_pairs
 from service.jobs.page.texts import MOST_SHOWN
-from service.jobs.report import Interval, Report, ReportWarning
+from service.jobs.report import Interval, Report, ReportWarning, Subset, WithoutLeaks
 from service.jobs.report_page import render_page
 from service.store.records import Task
 
@@ -158,6 +158,7 @@ def test_the_numbers_are_those_of_the_report() -> None:
     assert f"Brier score{shown(before['brier'])}{shown(after['brier'])}" in text
     assert f"temperature {made.calibration.temperature:.3f}" in text
     assert made.without_leaks is not None
+    assert made.without_leaks.macro_f1 is not None
     assert f"Without them{made.without_leaks.rows}{made.without_leaks.macro_f1.value:.3f}" in text
     assert made.reproduction.dataset_sha256 in text
     assert "learning_rate3e-05" in text
@@ -167,11 +168,25 @@ def test_parts_of_the_test_texts_have_the_figures_of_the_whole() -> None:
     made = CASES["deciding"]
     text = Page(made).text
     assert made.without_leaks is not None
-    for name, part in [*((part.value, part) for part in made.slices), ("Without them", made.without_leaks)]:
-        assert part.samples_f1 is not None
-        assert part.hamming_loss is not None
+    parts: list[tuple[str, Subset | WithoutLeaks]] = [("Without them", made.without_leaks)]
+    for name, part in [*parts, *((part.value, part) for part in made.slices)]:
         figures = (part.macro_f1, part.accuracy, part.micro_f1, part.samples_f1, part.hamming_loss)
-        assert f"{name}{part.rows}{''.join(map(shown, figures))}" in text
+        assert f"{name}{part.rows}{''.join(shown(figure) for figure in figures if figure)}" in text
+        assert all(figures)
+
+
+def test_a_test_split_that_was_wholly_seen_before_is_not_called_a_new_one() -> None:
+    made = make_report()
+    made.without_leaks = WithoutLeaks(leaked_rows=made.test.rows, rows=0)
+    text = Page(made).text
+    assert f"Nothing is left: all {made.test.rows} test texts also occur, or nearly, in training or validation" in text
+    assert "Nothing had to be left out" not in text
+    assert "Nothing had to be left out" in Page(make_report(without_leaks=None)).text
+
+
+@every_case
+def test_a_report_is_read_as_it_was_stored(report: Report) -> None:
+    assert Report.model_validate_json(report.model_dump_json()) == report
 
 
 def test_every_threshold_stands_beside_its_label() -> None:

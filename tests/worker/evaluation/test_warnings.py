@@ -36,6 +36,19 @@ def test_a_lead_that_is_smaller_than_the_luck_of_seeds_is_a_warning(scores: tupl
     assert ("seeds_differ" in codes) == warned
 
 
+@pytest.mark.parametrize(("leaked", "warned"), [(0.0, False), (0.09, False), (0.1, True), (1.0, True)])
+def test_a_test_split_that_was_seen_before_is_a_warning(leaked: float, warned: bool) -> None:
+    test = make_report(rows_of_a_label=200).test.model_copy(update={"rows": 400, "truncated_rows": 0})
+    rows = round(400 * leaked)
+    left = report.WithoutLeaks(leaked_rows=rows, rows=400 - rows, macro_f1=interval(0.321) if leaked < 1 else None)
+    found = report_warnings(test, [], None, left if rows else None)
+    assert [warning.code for warning in found] == ["test_leaked"] * warned
+    if warned:
+        assert f"{rows} of 400 test texts ({leaked:.1%})" in found[0].message
+        assert ("no figure here says" in found[0].message) == (leaked == 1)
+        assert ("without them macro-F1 is 0.321, with them" in found[0].message) == (leaked < 1)
+
+
 def test_a_lead_on_a_handful_of_rows_is_said_to_be_one() -> None:
     made = make_report(rows_of_a_label=200)
     baseline = made.baselines[0].model_copy(update={"beaten": False})
