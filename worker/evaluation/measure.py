@@ -10,7 +10,7 @@ from service.datasets.dataset import Example
 from service.inference.predictions import Encoding, rank
 from service.jobs.report import ConfusionMatrix, LabelCounts, LabelResult, Misclassified, TestResult
 from service.store.records import Task
-from worker.evaluation.intervals import Bootstrap, label_f1_draws, label_intervals, wilson
+from worker.evaluation.intervals import Bootstrap, label_f1_bounds, label_f1_draws, label_intervals, wilson
 from worker.evaluation.metrics import (
     Binary,
     Floats,
@@ -67,15 +67,12 @@ def _per_label(truth: Binary, predicted: Binary, labels: Sequence[str]) -> dict[
     f1_draws = bootstrap.over(lambda weights: label_f1_draws(weights, truth, predicted))
     hits, given, own = (truth * predicted).sum(axis=0), predicted.sum(axis=0), truth.sum(axis=0)
     f1 = label_f1(truth, predicted)
-    return {
-        label: LabelResult(
-            support=int(own[n]),
-            precision=wilson(int(hits[n]), int(given[n])),
-            recall=wilson(int(hits[n]), int(own[n])),
-            f1=bootstrap.interval(float(f1[n]), f1_draws[:, n]),
-        )
-        for n, label in enumerate(labels)
-    }
+    results = {}
+    for n, label in enumerate(labels):
+        precision, recall = wilson(int(hits[n]), int(given[n])), wilson(int(hits[n]), int(own[n]))
+        interval = bootstrap.interval(float(f1[n]), f1_draws[:, n], label_f1_bounds(precision, recall))
+        results[label] = LabelResult(support=int(own[n]), precision=precision, recall=recall, f1=interval)
+    return results
 
 
 def _sklearn_report(truth: Binary, predicted: Binary, labels: list[str], task: Task, *, as_text: bool) -> Any:

@@ -7,6 +7,7 @@ from service.inference.predictions import Encoding, read_predictions
 from service.jobs.report import TestResult as Result
 from service.models.finished import ModelCard
 from service.store.records import Task
+from worker.evaluation.intervals import wilson
 from worker.evaluation.measure import measure
 from worker.evaluation.metrics import to_matrix
 
@@ -89,3 +90,38 @@ def test_every_interval_holds_its_figure() -> None:
         assert interval.support == 80
     for own in result.per_label.values():
         assert own.f1.low <= own.f1.value <= own.f1.high
+
+
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("task", ["choosing", "deciding"])
+def test_three_rows_that_are_all_right_or_all_wrong_prove_no_certainty(task: Task, right: bool) -> None:
+    given = np.eye(3) if right else np.roll(np.eye(3), 1, axis=1)
+    result, _ = measured(task, given.tolist(), [("a",), ("b",), ("c",)])
+    for name in ("accuracy", "macro_f1", "micro_f1") + ("samples_f1",) * (task == "deciding"):
+        own, expected = result.intervals[name], (0.4385, 1.0) if right else (0.0, 0.5615)  # Wilson's of three
+        assert own.value == float(right)
+        assert (own.low, own.high) == pytest.approx(expected, abs=1e-4), name
+    for label in result.per_label.values():
+        assert label.f1.high - label.f1.low == pytest.approx(label.recall.high - label.recall.low)
+        assert label.f1.high - label.f1.low > 0.7  # of a single row
+    if task == "deciding" and right:
+        assert (result.intervals["hamming_loss"].low, result.intervals["hamming_loss"].high) == pytest.approx(
+            (0.0, 0.5615), abs=1e-4
+        )
+
+
+def test_a_perfect_macro_f1_is_only_as_sure_as_its_rarest_label() -> None:
+    truth: list[tuple[str, ...]] = [(label,) for label in "a" * 50 + "b" * 40 + "c" * 2]
+    result, _ = measured("choosing", [[float(label in own) for label in LABELS] for own in truth], truth)
+    assert result.intervals["accuracy"].low == result.intervals["micro_f1"].low > 0.95
+    assert result.intervals["macro_f1"].low == pytest.approx(wilson(6, 6).low)
+    assert result.per_label["c"].f1.low == pytest.approx(wilson(2, 2).low)
+    assert result.per_label["a"].f1.low == pytest.approx(wilson(50, 50).low)
+
+
+def test_of_a_label_that_is_not_tested_nothing_is_known() -> None:
+    result, _ = measured("choosing", [[1, 0, 0], [0, 1, 0]] * 5, [("a",), ("b",)] * 5)
+    untested, macro = result.per_label["c"].f1, result.intervals["macro_f1"]
+    assert (untested.value, untested.low, untested.high) == (0, 0, 1)
+    assert macro.value == macro.high == pytest.approx(2 / 3)
+    assert macro.low == pytest.approx(2 / 3 * wilson(10, 10).low)
