@@ -76,11 +76,18 @@ def _not_beaten(baseline: Baseline, test: TestResult) -> ReportWarning:
 
 
 def _seeds_differ(repeats: Repeats, baselines: Sequence[Baseline]) -> ReportWarning | None:
-    lead = repeats.macro_f1_mean - max(baseline.macro_f1.value for baseline in baselines)
-    if repeats.macro_f1_sd <= lead:
+    """Where the mean is not above a baseline that is not beaten either, `baseline_not_beaten` says what matters."""
+    best = max(baselines, key=lambda baseline: baseline.macro_f1.value)
+    lead = repeats.macro_f1_mean - best.macro_f1.value
+    if repeats.macro_f1_sd <= max(lead, 0.0) or (lead <= 0 and not best.beaten):
         return None
+    compared = (
+        f"more than its mean is above the best baseline's ({lead:+.3f})"
+        if lead > 0
+        else f"and only the published run beats the best baseline: the mean does not ({lead:+.3f})"
+    )
     message = (
-        f"over {len(repeats.runs)} seeds macro-F1 varies by {repeats.macro_f1_sd:.3f} (standard deviation), more than "
-        f"its mean is above the best baseline's ({lead:+.3f}): one run proves little here; label more texts"
+        f"over {len(repeats.runs)} seeds macro-F1 varies by {repeats.macro_f1_sd:.3f} (standard deviation), "
+        f"{compared}: one run proves little here; label more texts"
     )
     return ReportWarning(code="seeds_differ", message=message)
