@@ -47,8 +47,10 @@ class LabelCounts(_Part):
 
 
 class Misclassified(_Part):
-    """A text of the test split whose labels were not all right. `row` counts from 0; a long text is cut."""
+    """A text of the test split whose labels were not all right. `row` counts from 0 in the `split` where its sender
+    finds it: train, where test was cut from that; a long text is cut."""
 
+    split: str = "test"  # reports of earlier versions name none, and count in the test split that was cut
     row: int
     text: str
     true_labels: list[str]

@@ -106,10 +106,11 @@ def test_the_report_says_what_the_served_model_answers(settings: Settings, sqlit
     classifier = Classifier.load(folder, CPU)
     rows = classifier.encoder.encode([example.text for example in test])
     predictions = read_predictions(classifier.score(rows, 4096), rows, classifier.card)
-    wrong = [row for row, p in enumerate(predictions) if set(p.labels) != set(test[row].labels)]
+    wrong = [test[row].sent_row for row, p in enumerate(predictions) if set(p.labels) != set(test[row].labels)]
     assert report.test.rows == len(test) == dataset.splits["test"]["rows"]
     assert report.test.accuracy == pytest.approx(1 - len(wrong) / len(test))
-    assert sorted(mistake.row for mistake in report.test.misclassified) == wrong
+    assert {(mistake.split, mistake.row) for mistake in report.test.misclassified} == {("train", row) for row in wrong}
+    assert len(report.test.misclassified) == len(wrong)
     assert all(f"{label} " in (stored / REPORT_TEXT).read_text() for label in dataset.labels)
     assert report.reproduction.dataset_sha256 == dataset.sha256
     assert report.reproduction.hyperparameters["num_epochs"] == len(report.validation.history) == 3

@@ -113,15 +113,17 @@ def _surest(
 ) -> list[Misclassified]:
     """The mistakes with the highest scores first: they tell most about the data and the labels."""
     ranked = sorted(wrong, key=lambda row: -scores[row].max())
+    places = {row: examples[row].place("test", row) for row in ranked[:MOST_MISCLASSIFIED]}
     return [
         Misclassified(
-            row=row,
+            split=split,
+            row=sent_row,
             text=examples[row].text[:LONGEST_TEXT],
             true_labels=list(examples[row].labels),
             predicted_labels=[labels[place] for place in np.flatnonzero(predicted[row]).tolist()],
             scores=_largest(rank(labels, scores[row].astype(np.float32).tolist()), examples[row]),
         )
-        for row in ranked[:MOST_MISCLASSIFIED]
+        for row, (split, sent_row) in places.items()
     ]
 
 

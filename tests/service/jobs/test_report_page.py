@@ -184,6 +184,22 @@ def test_a_test_split_that_was_wholly_seen_before_is_not_called_a_new_one() -> N
     assert "Nothing had to be left out" in Page(make_report(without_leaks=None)).text
 
 
+def test_rows_are_said_to_count_where_their_sender_finds_them() -> None:
+    made = make_report()
+    assert "Rows count from 0 in test as it was sent; the probability is of the given label" in Page(made).text
+    for mistake in made.test.misclassified:
+        mistake.split = "train"
+    text = Page(made).text
+    assert text.count("Rows count from 0 in train as it was sent; the probability is of the") == 2
+
+
+def test_a_report_of_an_earlier_version_is_read() -> None:
+    stored = make_report().model_dump()
+    for mistake in stored["test"]["misclassified"]:
+        del mistake["split"]
+    assert {mistake.split for mistake in Report.model_validate(stored).test.misclassified} == {"test"}
+
+
 @every_case
 def test_a_report_is_read_as_it_was_stored(report: Report) -> None:
     assert Report.model_validate_json(report.model_dump_json()) == report

@@ -80,6 +80,17 @@ def test_a_mistake_has_its_ten_largest_scores_and_those_of_its_true_labels() -> 
     assert mistake.predicted_labels == labels[: (scores >= 0.5).sum()]
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_mistake_is_named_by_the_row_that_was_sent(cut: bool) -> None:
+    scores = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.9, 0.05, 0.05]])
+    examples = [Example(f"text {n}", (own,), sent_row=100 + n if cut else None) for n, own in enumerate("aab")]
+    predicted = np.eye(3, dtype=np.int64)[scores.argmax(axis=1)]
+    result, _ = measure(examples, [Encoding([0, 2], truncated=False)] * 3, scores, predicted, LABELS, "choosing")
+    expected = [("train", 102), ("train", 101)] if cut else [("test", 2), ("test", 1)]
+    assert [(mistake.split, mistake.row) for mistake in result.misclassified] == expected
+    assert [mistake.text for mistake in result.misclassified] == ["text 2", "text 1"]
+
+
 def test_every_interval_holds_its_figure() -> None:
     generator = np.random.default_rng(0)
     scores = generator.dirichlet(np.ones(3), size=80)
