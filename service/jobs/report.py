@@ -14,8 +14,8 @@ class _Part(BaseModel):
 
 
 class Interval(_Part):
-    """A figure with its 95 % interval over `support` rows: Wilson's for shares, and where all
-    draws of the bootstrap agree, else the bootstrap's."""
+    """A figure with its 95 % interval over `support` rows: Wilson's for shares and where all draws of the bootstrap agree,
+    else the bootstrap's."""
 
     value: float
     low: float
@@ -62,8 +62,9 @@ class TestResult(_Part):
     """`intervals` has every figure again with its 95 % interval; `per_label` those of each label.
 
     `accuracy` of deciding is the share of rows with all labels right (subset accuracy). `classification_report` is
-    scikit-learn's, as a dictionary. `confusion_matrix` for choosing, `label_counts` for deciding. `misclassified`:
-    the surest mistakes first, `misclassified_rows` of them in all.
+    scikit-learn's, as a dictionary; for deciding, a row rightly given no label counts as right in its `samples avg`, as
+    in `samples_f1`. `confusion_matrix` for choosing, `label_counts` for deciding. `misclassified`: the surest mistakes
+    first, `misclassified_rows` of them in all.
     """
 
     rows: int

@@ -23,6 +23,7 @@ from worker.evaluation.metrics import (
 MOST_MISCLASSIFIED = 1_000
 LONGEST_TEXT = 500  # characters
 MOST_SCORES = 10
+SAMPLES, DIGITS = "samples avg", 3  # a row of scikit-learn's table, and how it writes figures
 
 
 def measure(
@@ -76,7 +77,22 @@ def _per_label(truth: Binary, predicted: Binary, labels: Sequence[str]) -> dict[
 
 
 def _sklearn_report(truth: Binary, predicted: Binary, labels: list[str], task: Task, *, as_text: bool) -> Any:
-    """A dictionary, or text."""
+    """A dictionary, or text. For deciding, a row with no label that was given none is right in its `samples avg` too,
+    as in our samples-F1; scikit-learn can only count such rows as 0, or every division by zero as 1."""
+    report = _as_sklearn_has_it(truth, predicted, labels, task, as_text=as_text)
+    if task == "choosing":
+        return report
+    means = report if not as_text else _as_sklearn_has_it(truth, predicted, labels, task, as_text=False)
+    rightly_empty = float(1 - (truth | predicted).any(axis=1).mean())
+    own = {name: means[SAMPLES][name] + rightly_empty for name in ("precision", "recall", "f1-score")}
+    if not as_text:
+        return report | {SAMPLES: report[SAMPLES] | own}
+    above, _, row = report.rpartition(SAMPLES)  # the last row
+    figures = "".join(f" {figure:>9.{DIGITS}f}" for figure in own.values())
+    return f"{above}{SAMPLES} {figures} {row.split()[-1]:>9}\n"
+
+
+def _as_sklearn_has_it(truth: Binary, predicted: Binary, labels: list[str], task: Task, *, as_text: bool) -> Any:
     if task == "choosing":
         truth, predicted = truth.argmax(axis=1), predicted.argmax(axis=1)
     elif len(labels) == 1:  # an empty column beside it, which is not asked for: one alone is taken for two classes
@@ -88,7 +104,7 @@ def _sklearn_report(truth: Binary, predicted: Binary, labels: list[str], task: T
         target_names=labels,
         zero_division=0,
         output_dict=not as_text,
-        digits=3,
+        digits=DIGITS,
     )
 
 

@@ -1,6 +1,8 @@
+from typing import Any
+
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, hamming_loss
+from sklearn.metrics import classification_report, f1_score, hamming_loss
 
 from service.datasets.dataset import Example
 from service.inference.predictions import Encoding, read_predictions
@@ -55,6 +57,33 @@ def test_deciding() -> None:
     assert result.label_counts is not None
     assert result.label_counts["b"].false_positives == 1
     assert result.confusion_matrix is None
+
+
+def test_scikit_learns_table_has_our_samples_f1() -> None:
+    """Of twenty texts sixteen are rightly given nothing, and one of the others is given nothing wrongly."""
+    scores = [[0.1] * 3] * 16 + [[0.9, 0.1, 0.1], [0.9, 0.8, 0.1], [0.1, 0.9, 0.9], [0.1] * 3]
+    truth: list[tuple[str, ...]] = [()] * 16 + [("a",), ("a",), ("b", "c"), ("c",)]
+    result, text = measured("deciding", scores, truth)
+    own = result.classification_report["samples avg"]
+    assert own["f1-score"] == pytest.approx(result.samples_f1) == pytest.approx((16 + 1 + 2 / 3 + 1) / 20)
+    assert own["precision"] == pytest.approx((16 + 1 + 1 / 2 + 1) / 20)
+    assert own["recall"] == pytest.approx((16 + 3) / 20)
+    assert own["support"] == 5
+    *_, above, last = text.splitlines()
+    assert last.split() == ["samples", "avg", "0.925", "0.950", "0.933", "5"]
+    assert [len(last), last.index("avg")] == [len(above), above.index("avg")]  # below the other rows
+
+
+def test_scikit_learns_table_is_its_own_where_every_text_has_a_label() -> None:
+    scores = [[0.8, 0.6, 0.1], [0.3, 0.6, 0.1], [0.1, 0.7, 0.9], [0.1] * 3]
+    truth: list[tuple[str, ...]] = [("a",), ("b",), ("b", "c"), ("c",)]
+    result, text = measured("deciding", scores, truth)
+    y_true = to_matrix(truth, LABELS)
+    y_pred = (np.array(scores) >= 0.5).astype(int)
+    asked: dict[str, Any] = {"target_names": LABELS, "zero_division": 0, "digits": 3}
+    assert text == classification_report(y_true, y_pred, **asked)
+    theirs = classification_report(y_true, y_pred, output_dict=True, **asked)
+    assert result.classification_report["samples avg"] == pytest.approx(theirs["samples avg"])
 
 
 def test_deciding_on_a_single_label() -> None:
