@@ -14,8 +14,8 @@ class _Part(BaseModel):
 
 
 class Interval(_Part):
-    """A figure with its 95 % interval over `support` rows: Wilson's for shares and where all draws of the bootstrap agree,
-    else the bootstrap's."""
+    """A figure with its 95 % interval over `support` rows: Wilson's for shares and where all draws of the bootstrap
+    agree, else the bootstrap's."""
 
     value: float
     low: float
