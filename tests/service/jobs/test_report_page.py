@@ -119,6 +119,14 @@ def test_the_page_can_be_read_without_seeing_it(report: Report) -> None:
     assert len(read.all("table")) == len(read.all("caption"))
 
 
+def test_five_figures_side_by_side_may_stand_above_their_intervals() -> None:
+    """Else the last one, Hamming loss, would lie beyond the edge of the page."""
+    read = Page(CASES["deciding"])
+    (made, figures) = CASES["deciding"], 5
+    assert sum(cell.get("class") == "narrow" for cell in read.all("td")) == figures * (len(made.slices) + 2)
+    assert ".narrow { white-space: normal; }" in read.html
+
+
 @every_case
 def test_no_plot_holds_a_coordinate_that_is_no_number(report: Report) -> None:
     assert re.search(r'="[^"]*\b(nan|inf)\b', Page(report).html) is None

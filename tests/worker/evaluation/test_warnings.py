@@ -23,6 +23,18 @@ def test_texts_that_were_cut_are_counted_by_the_tokenizer_itself() -> None:
     assert f"1 of {test.rows} test texts" in warning.message
 
 
+def test_one_text_is_not_said_to_be_several() -> None:
+    test = make_report().test.model_copy(update={"rows": 1, "truncated_rows": 1})
+    baseline = make_report().baselines[0].model_copy(update={"beaten": False})
+    left = report.WithoutLeaks(leaked_rows=1, rows=0)
+    messages = [warning.message for warning in report_warnings(test, [baseline], None, left)]
+    assert len(messages) == 4
+    for message in messages:
+        assert "1 test text" in message
+        assert "1 test texts" not in message
+        assert "texts) are" not in message
+
+
 def test_few_rows_are_said_to_be_few() -> None:
     assert codes_of(rows=99, truncated_rows=0) == ["few_test_rows"]
 
@@ -57,13 +69,13 @@ def test_a_published_run_that_was_lucky_is_called_so() -> None:
 def test_a_test_split_that_was_seen_before_is_a_warning(leaked: float, warned: bool) -> None:
     test = make_report(rows_of_a_label=200).test.model_copy(update={"rows": 400, "truncated_rows": 0})
     rows = round(400 * leaked)
-    left = report.WithoutLeaks(leaked_rows=rows, rows=400 - rows, macro_f1=interval(0.321) if leaked < 1 else None)
+    left = report.WithoutLeaks(leaked_rows=rows, rows=400 - rows, accuracy=interval(0.321) if leaked < 1 else None)
     found = report_warnings(test, [], None, left if rows else None)
     assert [warning.code for warning in found] == ["test_leaked"] * warned
     if warned:
         assert f"{rows} of 400 test texts ({leaked:.1%})" in found[0].message
         assert ("no figure here says" in found[0].message) == (leaked == 1)
-        assert ("without them macro-F1 is 0.321, with them" in found[0].message) == (leaked < 1)
+        assert ("without them accuracy is 0.321, with them" in found[0].message) == (leaked < 1)
 
 
 def test_a_lead_on_a_handful_of_rows_is_said_to_be_one() -> None:
