@@ -15,11 +15,13 @@ MAX_LABEL = 200  # characters
 def infer_task(splits: Mapping[str, RawSplit]) -> tuple[Task, list[Place]]:
     """Lists of labels mean deciding, single strings choosing.
 
-    In a table's cells, a separator anywhere, or a row without a label, means deciding; such cells are returned,
-    where nothing but they decided it.
+    A table cannot show which it is: where all splits are tables, a separator in a cell, or a row without a label,
+    means deciding; such cells are returned, where nothing but they decided it.
     """
     if any(isinstance(row.labels, list) for split in splits.values() for row in split.rows):
         return "deciding", []
+    if any(isinstance(row.labels, str) for split in splits.values() if not split.cells for row in split.rows):
+        return "choosing", []
     cells = [
         (name, number)
         for name, split in splits.items()

@@ -43,7 +43,15 @@ def complaint_about(row: RawRow, task: Task = "choosing", **settings: Any) -> De
     ],
 )
 def test_the_task_follows_from_the_form_of_the_labels(split: RawSplit, task: Task, cells: list[int]) -> None:
-    assert infer_task({"train": split_of("a"), "val": split}) == (task, [("val", row) for row in cells])
+    train = split_of("a", cells=split.cells)
+    assert infer_task({"train": train, "val": split}) == (task, [("val", row) for row in cells])
+
+
+@pytest.mark.parametrize("slip", ["", " ", "a|b"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_strings_beside_a_table_say_that_its_cells_are_for_choosing(slip: str, reverse: bool) -> None:
+    splits = {"train": split_of("a", "b"), "val": split_of("a", slip, cells=True)}
+    assert infer_task(dict(reversed(splits.items())) if reverse else splits) == ("choosing", [])
 
 
 def test_cells_are_split_and_stripped() -> None:
