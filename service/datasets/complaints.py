@@ -22,10 +22,10 @@ def warning(code: str, message: str, places: Sequence[tuple[str, int]] = ()) -> 
     return {"code": code, "message": message, "rows": rows}
 
 
-def listed(names: Iterable[str]) -> str:
-    """`'a', 'b', …`: twenty at most."""
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """`'a', 'b', …`: so many at most."""
     shown = [repr(name) for name in names]
-    return ", ".join(shown[:20]) + (", …" if len(shown) > 20 else "")
+    return ", ".join(shown[:most]) + (", …" if len(shown) > most else "")
 
 
 def counted(count: int, noun: str) -> str:

@@ -2,8 +2,8 @@
 
 `.json` and JSON bodies  {"Text": […], "Labels": […], "any other column": […]}
 `.jsonl`                 {"text": "…", "label": "…"} or {"text": "…", "labels": ["…"]} a line
-`.csv`, `.tsv`           a header with `text` and `label` or `labels`; several labels in a cell: a|b;
-                         semicolons where the header is one column without them
+`.csv`, `.tsv`           a header with `text` and `label` or `labels`; several labels in a cell: a|b; between cells
+                         whichever of comma, semicolon and tab gives the header these columns
 Column names are compared without regard to case. Rows count from 0, lines of a file from 1.
 """
 

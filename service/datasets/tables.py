@@ -51,11 +51,18 @@ def _header_line(lines: TableLines) -> str:
 
 
 def _delimiter(header: str, expected: str) -> str:
-    """A semicolon where the header is one column without it, and has what is needed with it: so Excel writes CSV
-    wherever a comma is what begins decimals."""
-    names = {name.strip(' "\r\n').casefold() for name in header.split(";")}
-    needed = "text" in names and not names.isdisjoint(LABEL_COLUMNS)
-    return ";" if needed and expected not in header else expected
+    """Another than `expected` where only it gives the header a column `text`: Excel writes CSV with semicolons
+    wherever a comma is what begins decimals, and files of tabs are often called CSV."""
+    tried = (expected, *(other for other in _NAMES if other != expected))
+    with_text = [delimiter for delimiter in tried if "text" in _names(header, delimiter)]
+    with_both = [delimiter for delimiter in with_text if not _names(header, delimiter).isdisjoint(LABEL_COLUMNS)]
+    return next(iter(with_both or with_text), expected)
+
+
+def _names(header: str, delimiter: str) -> set[str]:
+    """Those of the columns as they are compared."""
+    cells = next(csv.reader(header.splitlines()[:1], delimiter=delimiter), [])
+    return {name.strip().casefold() for name in cells}
 
 
 def _trimmed(cells: list[str], least: int) -> list[str]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 
@@ -95,10 +96,10 @@ def test_column_names_are_read_in_any_case_and_extra_columns_are_kept() -> None:
     [
         ([], None, "must be an object"),
         ("x", None, "must be an object"),
-        ({}, "Text", "exactly one column `Text`"),
-        ({"Text": ["x"]}, "Labels", "exactly one column `Labels`"),
-        ({"Text": ["x"], "Labels": ["a"], "label": ["a"]}, "Labels", "exactly one column `Labels`"),
-        ({"Text": ["x"], "text": ["x"], "Labels": ["a"]}, "Text", "exactly one column `Text`"),
+        ({}, "Text", "needs a column `Text`; found: 0 others"),
+        ({"Text": ["x"]}, "Labels", "needs a column `Labels` (or `label`); found: 'Text'"),
+        ({"Text": ["x"], "Labels": ["a"], "label": ["a"]}, "Labels", "needs only one column `Labels`"),
+        ({"Text": ["x"], "text": ["x"], "Labels": ["a"]}, "Text", "only one column `Text`; found: 'Text', 'text'"),
         ({"Text": ["x"], "Labels": ["a"], "n": [1], "N": [1]}, None, "names a column twice"),
         ({"Text": "x", "Labels": ["a"]}, "Text", "must be a list"),
         ({"Text": ["x"], "Labels": {"0": "a"}}, "Labels", "must be a list"),
@@ -158,14 +159,40 @@ def test_a_quotation_mark_left_open_is_told_with_its_line(tail: str) -> None:
         ("\n", ["Text", "Labels"]),
         ("good fruit,a\nbad fruit,b\n", ["Text", "Labels"]),
         ("text,tag\nx,a\n", ["Labels"]),
-        ("text;tag\nx;a\n", ["Text", "Labels"]),
+        ("text;tag\nx;a\n", ["Labels"]),
+        ("text\ttag\nx\ta\n", ["Labels"]),
+        ("tag;label\nx;a\n", ["Text", "Labels"]),
         ("text,label,label\nx,a,b\n", ["Labels"]),
     ],
 )
 def test_a_table_without_its_header_is_told_what_it_needs(data: str, fields: list[str]) -> None:
     details = read("t.csv", data)[1]
     assert [detail.field for detail in details if detail.field] == fields
-    assert all("needs exactly one column" in detail.message for detail in details if detail.field)
+    assert all(re.match(r"needs (a|only one) column", detail.message) for detail in details if detail.field)
+
+
+@pytest.mark.parametrize(
+    ("filename", "header", "found"),
+    [
+        ("t.csv", "Text;Kategorie", "'Text', 'Kategorie'"),
+        ("t.csv", "Text\tKategorie", "'Text', 'Kategorie'"),
+        ("t.tsv", "Text,Kategorie", "'Text', 'Kategorie'"),
+        ("t.csv", 'Text;"size, cm"', "'Text', 'size, cm'"),
+        ("t.csv", ",".join(["Text", *"abcdefghijk"]), "'Text', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', …"),
+    ],
+)
+def test_the_columns_that_are_there_are_named_beside_the_one_that_is_missing(
+    filename: str, header: str, found: str
+) -> None:
+    assert complaint_of(filename, f"{header}\nx\n").message == f"needs a column `Labels` (or `label`); found: {found}"
+
+
+def test_a_first_row_that_is_no_header_is_not_sent_back() -> None:
+    messages = [detail.message for detail in read("t.csv", "good fruit,a\nbad fruit,b\n")[1]]
+    assert messages == [
+        f"needs a column {name}; found: 2 others; is a name misspelt, or the header missing?"
+        for name in ("`Text`", "`Labels` (or `label`)")
+    ]
 
 
 def test_ragged_rows_are_named() -> None:
@@ -186,6 +213,7 @@ def test_ragged_rows_are_named() -> None:
         "text;label\none;a\ntwo, or more;b\n",
         '\ufeff"Text";"Label";\r\n"one";"a";\r\n"two, or more";"b";\r\n',
         "sep=;\ntext;label\none;a\ntwo, or more;b\n",
+        "text\tlabel\none\ta\ntwo, or more\tb\n",
         'sep=,\r\ntext,label\none,a\n"two, or more",b\n',
         '\n  \n,,\ntext,label\n  \none,a\n"two, or more",b\n',
         'text,label,,\none,a,,\n"two, or more",b, ,\n',
@@ -200,8 +228,10 @@ def test_a_cell_beside_the_columns_with_names_is_not_lost() -> None:
     assert "has 3 cells where the header has 2" in complaint_of("t.csv", "text,label,\nx,a,a note\n").message
 
 
-def test_semicolons_are_for_a_header_that_is_one_column_without_them() -> None:
+def test_another_delimiter_is_for_a_header_that_has_its_columns_with_it_alone() -> None:
     assert rows_of("t.csv", "text,label,n;m\nx;y,a,1\n") == [RawRow("x;y", "a", {"n;m": "1"})]
+    assert rows_of("t.csv", 'text;label;"size, cm"\nx,y;a;1\n') == [RawRow("x,y", "a", {"size, cm": "1"})]
+    assert rows_of("t.tsv", "text,label\nx;y,a\n") == [RawRow("x;y", "a", {})]
 
 
 def test_a_column_that_is_there_twice_is_named() -> None:
