@@ -88,11 +88,9 @@ def _labels(row: RawRow, cells: bool, task: Task, split: str, number: int, compl
         value = (
             value.strip() if task == "choosing" else [part.strip() for part in value.split(SEPARATOR) if part.strip()]
         )
-    if task == "choosing" and not isinstance(value, str):
-        return complain("must be one string, because the task is choosing; lists of labels are for deciding")
-    if task == "deciding" and not isinstance(value, list):
-        return complain("must be a list of strings, because the task is deciding; an empty list means no label")
-    labels = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]  # a list, just checked
+    if not isinstance(value, str if task == "choosing" else list):
+        return complain(_why_of_other_type(value, task))
+    labels = [value] if isinstance(value, str) else list(value)
     for label in labels:
         if message := _label_fault(label):
             return complain(message)
@@ -101,7 +99,27 @@ def _labels(row: RawRow, cells: bool, task: Task, split: str, number: int, compl
     return tuple(labels)
 
 
+def _why_of_other_type(value: object, task: Task) -> str:
+    """Numbers and nulls first: that they are not strings is what their sender does not think of."""
+    if isinstance(value, int | float):
+        written = "in quotation marks" if task == "choosing" else "as a list of strings, because the task is deciding"
+        return f"is {_kind(value)}; write it {written}"
+    if value is None:
+        return "is null; give every row a label, or [] where the task is deciding and none applies"
+    if task == "choosing":
+        return "must be one string, because the task is choosing; lists of labels are for deciding"
+    return "must be a list of strings, because the task is deciding; an empty list means no label"
+
+
+def _kind(value: float) -> str:
+    return str(value).lower() if isinstance(value, bool) else "a number"
+
+
 def _label_fault(label: object) -> str | None:
+    if label is None:
+        return "holds null; leave it out of the list"
+    if isinstance(label, int | float):
+        return f"holds {_kind(label)}; write it in quotation marks"
     if not isinstance(label, str):
         return "must hold strings only"
     if not label.strip():

@@ -65,7 +65,7 @@ def test_a_cut_must_leave_something_to_train_on(shared: TestClient) -> None:
         (fruit(train={"Text": ["x", ""], "Labels": ["a", "b"]}), "train", 1, "Text", "is empty"),
         (fruit(train={"Text": ["x", 7], "Labels": ["a", "b"]}), "train", 1, "Text", "must be a string"),
         (fruit(train={"Text": ["x", "y\0"], "Labels": ["a", "b"]}), "train", 1, "Text", "NUL"),
-        (fruit(train={"Text": ["x", "y"], "Labels": ["a", None]}), "train", 1, "Labels", "must be one string"),
+        (fruit(train={"Text": ["x", "y"], "Labels": ["a", None]}), "train", 1, "Labels", "is null; give every"),
         (fruit(train={"Text": ["x", "y"], "Labels": ["a", ["b"]]}), "train", 0, "Labels", "must be a list of strings"),
         (fruit(task="choosing", train={"Text": ["x"], "Labels": [["a"]]}), "train", 0, "Labels", "must be one string"),
         (fruit(task="deciding", train={"Text": ["x"], "Labels": ["a"]}), "train", 0, "Labels", "must be a list"),
