@@ -89,8 +89,8 @@ class _Table:
             lines.end_row()
             begin, first = end, last + 1
             end, last = lines.row_end, lines.number
-            if not cells or (len(cells) == 1 and not cells[0].strip()):
-                continue  # an empty line, or one of spaces
+            if not any(map(str.strip, cells)):
+                continue  # an empty line, or one of separators: no text, no label and nothing else is lost
             if last > first:
                 self._look_for_rows(data[begin:end].decode(), row, first, last)
             values += len(cells)

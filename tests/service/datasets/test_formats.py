@@ -224,6 +224,19 @@ def test_what_spreadsheets_add_is_passed_over(data: str) -> None:
     assert rows_of("t.csv", data) == ROWS
 
 
+@pytest.mark.parametrize("blank", [",", ",,,,", " , \u00a0", '"",""', '"\n"," "'])
+def test_a_row_of_empty_cells_alone_is_passed_over(blank: str) -> None:
+    assert rows_of("t.csv", f'text,label,n\none,a,1\n{blank}\n"two, or more",b,2\n{blank}\n') == [
+        RawRow("one", "a", {"n": "1"}),
+        RawRow("two, or more", "b", {"n": "2"}),
+    ]
+
+
+def test_a_row_with_anything_in_it_is_kept() -> None:
+    rows = [RawRow("x", "", {"n": ""}), RawRow("", "a", {"n": ""}), RawRow("", "", {"n": "1"})]
+    assert rows_of("t.csv", "text,label,n\nx,,\n,a,\n,,1\n") == rows
+
+
 def test_a_cell_beside_the_columns_with_names_is_not_lost() -> None:
     assert "has 3 cells where the header has 2" in complaint_of("t.csv", "text,label,\nx,a,a note\n").message
 
