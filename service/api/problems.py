@@ -23,6 +23,7 @@ log = get_logger(__name__)
 class ProblemDetail(BaseModel):
     split: str | None = None
     row: int | None = None
+    line: int | None = None
     field: str | None = None
     message: str
 
@@ -62,7 +63,7 @@ def problem(
 
 
 def _set_fields(detail: Detail) -> dict[str, Any]:
-    named = {"split": detail.split, "row": detail.row, "field": detail.field}
+    named = {"split": detail.split, "row": detail.row, "line": detail.line, "field": detail.field}
     return {name: value for name, value in named.items() if value is not None} | {"message": detail.message}
 
 

@@ -91,6 +91,7 @@ class _Table:
             end, last = lines.row_end, lines.number
             if not any(map(str.strip, cells)):
                 continue  # an empty line, or one of separators: no text, no label and nothing else is lost
+            self.complaints.begin_row(self.split, first)
             if last > first:
                 self._look_for_rows(data[begin:end].decode(), row, first, last)
             values += len(cells)

@@ -94,7 +94,7 @@ def test_a_fault_in_the_rows_is_placed(
         ("a.csv", f"text,label\nx,a\n{MARK},b,c\n", 1, "has 3 cells where the header has 2"),
         ("a.csv", "", None, "needs a column `Text`"),
         ("a.csv", "text,label\n", None, "has no rows"),
-        ("a.jsonl", f'{{"text": "x", "label": "a"}}\n{{"text": "{MARK}", \n', 1, "line 2 is not JSON"),
+        ("a.jsonl", f'{{"text": "x", "label": "a"}}\n{{"text": "{MARK}", \n', 1, "the line is not JSON"),
         (
             "a.jsonl",
             f'{{"text": "x", "label": "a"}}\n{{"text": "{MARK}"}}\n',
@@ -114,6 +114,13 @@ def test_a_fault_in_a_file_is_placed(
     assert (detail["split"], detail.get("row")) == ("train", row)
     assert words in detail["message"]
     assert MARK not in response.text
+
+
+def test_a_fault_in_a_file_of_lines_is_placed_in_its_lines_too(shared: TestClient) -> None:
+    files = {"train": ("a.csv", "text,label\n,\n\nx,a\ny,b\n"), "val": ("b.jsonl", '\n{"text": "x", "label": "c"}')}
+    error = error_of(send_files(shared, files), 422, "dataset_invalid")
+    assert [(detail["split"], detail["row"], detail["line"]) for detail in error["details"]] == [("val", 0, 2)]
+    assert "split val, row 0 (line 2 of the file): label 'c'" in error["message"]
 
 
 def test_a_broken_json_file_is_unreadable(shared: TestClient) -> None:

@@ -9,10 +9,11 @@ import pytest
 
 from parts.toy_text import choosing, columns
 from service.datasets import json_text
+from service.datasets.checks import to_examples
 from service.datasets.complaints import Complaints
 from service.datasets.formats import read_columns, read_file
 from service.datasets.rows import RawRow, RawSplit
-from service.errors import Detail, Unreadable, UnsupportedMedia
+from service.errors import DatasetInvalid, Detail, Unreadable, UnsupportedMedia
 from service.settings import read_settings
 
 SETTINGS = read_settings()
@@ -118,15 +119,32 @@ def test_what_is_not_columns_is_told_so(value: object, field: str | None, words:
 def test_a_broken_line_is_named_and_the_rest_is_read_on() -> None:
     data = '{"text": "x", "label": "a"}\n\n{"text": "y", "label": \n{"text": "z"}\n["z", "a"]\nnull\n'
     details = read("t.jsonl", data)[1]
-    assert [(detail.split, detail.row, detail.field) for detail in details] == [
-        ("train", 1, None),
-        ("train", 2, "Labels"),
-        ("train", 3, None),
-        ("train", 4, None),
+    assert [(detail.split, detail.row, detail.line, detail.field) for detail in details] == [
+        ("train", 1, 3, None),
+        ("train", 2, 4, "Labels"),
+        ("train", 3, 5, None),
+        ("train", 4, 6, None),
     ]
-    assert "line 3 is not JSON" in details[0].message
-    assert "line 5 must be an object" in details[2].message
-    assert "line 6 must be an object" in details[3].message
+    assert "is not JSON" in details[0].message
+    assert "must be an object" in details[2].message
+    assert "must be an object" in details[3].message
+
+
+@pytest.mark.parametrize(
+    ("filename", "data"),
+    [
+        ("t.jsonl", '\n{"text": "x", "label": "a"}\n\n\n{"text": "x", "label": ""}\n'),
+        ("t.csv", 'sep=,\ntext,label\n"x\ny",a\nx,\n'),
+        ("t.csv", "text,label\nx,a\n,\n\nx,\n"),
+    ],
+)
+def test_a_row_of_a_file_of_lines_is_named_with_the_line_that_it_begins_in(filename: str, data: str) -> None:
+    complaints = Complaints()
+    split = read_file(filename, data.encode(), "train", complaints, SETTINGS)
+    to_examples(split, "train", "choosing", SETTINGS, complaints)
+    assert [(detail.row, detail.line) for detail in complaints.details] == [(1, 5)]
+    with pytest.raises(DatasetInvalid, match=r"in split train, row 1 \(line 5 of the file\): is empty"):
+        complaints.raise_if_any()
 
 
 # -- tables -------------------------------------------------------------------------------------------
