@@ -266,14 +266,6 @@ def test_a_refused_upload_leaves_nothing_behind(shelter: Shelter, splits: Any, c
     assert (shelter.rows(), shelter.files()) == ([], [])
 
 
-def test_an_empty_cell_of_a_table_beside_strings_is_the_one_that_is_named() -> None:
-    sent = submission(train=fruit(30), val=Upload("val.csv", b"text,label\nx,\ny,fruit\n"))
-    with pytest.raises(DatasetInvalid) as raised:
-        build_dataset(sent, SETTINGS)
-    assert [(detail.split, detail.row, detail.field) for detail in raised.value.details] == [("val", 0, "Labels")]
-    assert raised.value.details[0].message == "is empty; give every row a label"
-
-
 def test_an_unreadable_file_leaves_nothing_behind(shelter: Shelter) -> None:
     with pytest.raises(Unreadable):
         shelter.store(submission(train=Upload("a.json", b"{")))
