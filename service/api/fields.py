@@ -1,5 +1,6 @@
 """Field types that several bodies and queries share."""
 
+import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
@@ -19,7 +20,12 @@ def _safe(text: str) -> str:
     return text
 
 
-NAME = r"^[\p{L}\p{N}][\p{L}\p{M}\p{N}_. -]*$"
+def _tidy(name: str) -> str:
+    """Names that look alike are one: no spaces around it, and of Unicode's two forms of `Ü` always the same."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
+NAME = r"^\p{Zs}*[\p{L}\p{N}][\p{L}\p{M}\p{N}_. -]*\p{Zs}*$"
 LANGUAGE = r"^[\p{L}][\p{L}\p{M} _-]*$"
 ID = r"^[a-z0-9_]+$"
 DIGITS = r"^[0-9]{1,15}$"
@@ -37,7 +43,11 @@ Name = Annotated[
     str,
     StringConstraints(pattern=NAME, max_length=100),
     AfterValidator(_safe),
+    AfterValidator(_tidy),
     Field(description="letters, digits, spaces, and `_ . -`; starts with a letter or a digit"),
+]
+ModelName = Annotated[  # or the id of a version
+    str, StringConstraints(max_length=100), AfterValidator(_safe), AfterValidator(_tidy)
 ]
 Language = Annotated[
     str,

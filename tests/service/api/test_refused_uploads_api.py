@@ -20,6 +20,8 @@ TEXTS, LABELS = choosing(30)
         ({"name": "-x"}, "name"),
         ({"name": "a/b"}, "name"),
         ({"name": "a\nb"}, "name"),
+        ({"name": "a\n"}, "name"),
+        ({"name": " "}, "name"),
         ({"name": "x" * 101}, "name"),
         ({"name": 7}, "name"),
         ({"name": None}, "name"),
