@@ -142,9 +142,9 @@ def _check_extra(row: RawRow, split: str, number: int, max_bytes: int, complaint
 def check_labels(dataset: Dataset, settings: Settings, complaints: Complaints) -> None:
     """Complaints about the label set: too few, too many, or a label that cannot be learnt."""
     known = {label for row in dataset.splits["train"] for label in row.labels}
-    least = 2 if dataset.task == "choosing" else 1
+    least, needed = (2, "2 different labels to tell apart") if dataset.task == "choosing" else (1, "1 label")
     if len(dataset.labels) < least:
-        complaints.add(f"train needs at least {least} different labels to tell apart", split="train", field="Labels")
+        complaints.add(f"train needs at least {needed}; add examples", split="train", field="Labels")
     if len(dataset.labels) > settings.max_labels:
         complaints.add(
             f"{len(dataset.labels)} different labels; the most here is {settings.max_labels}", field="Labels"

@@ -33,12 +33,20 @@ def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, 
             rows.extend(islice(table.read(reader, lines, data), settings.max_rows + 1))
             table.complain_of_swallowed_rows(rows)
     except csv.Error as error:
-        hint = "is a quotation mark left open? does a line end in a carriage return alone?"
-        complaints.add(f"line {lines.number}: {error}; {hint}", split=split, row=len(rows))
+        complaints.add(f"line {lines.number}: {_told(error)}", split=split, row=len(rows))
     except UnicodeDecodeError:
         message = f"is not UTF-8 (line {lines.number + 1}); save it as UTF-8 and send it again"
         complaints.add(message, split=split, row=len(rows) if lines.number else None)
     return RawSplit(rows, cells=True)
+
+
+def _told(error: csv.Error) -> str:
+    if str(error).startswith("new-line character"):  # Python goes on about how it opens files
+        return (
+            "there is a carriage return alone; save the file with line ends of Windows (CR LF) or Unix (LF), "
+            "and put a text of several lines in quotation marks"
+        )
+    return f"{error}; is a quotation mark left open?"
 
 
 def _header_line(lines: TableLines) -> str:

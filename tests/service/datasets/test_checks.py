@@ -172,7 +172,7 @@ def label_complaints(dataset: Dataset, **settings: Any) -> list[Detail]:
 def test_choosing_needs_two_labels_and_deciding_one() -> None:
     assert "at least 2 different labels" in label_complaints(dataset_of("choosing", train=[("a",)]))[0].message
     assert label_complaints(dataset_of("choosing", train=[("a",), ("b",)])) == []
-    assert "at least 1 different labels" in label_complaints(dataset_of("deciding", train=[()]))[0].message
+    assert "at least 1 label;" in label_complaints(dataset_of("deciding", train=[()]))[0].message
     assert label_complaints(dataset_of("deciding", train=[("a",), ()])) == []
 
 

@@ -170,6 +170,13 @@ def test_a_quotation_mark_left_open_is_told_with_its_line(tail: str) -> None:
     assert "is a quotation mark left open?" in detail.message
 
 
+@pytest.mark.parametrize("data", ["text,label\rone,a\rtwo,b\r", "text,label\none,a\rtwo,b\r"])
+def test_line_ends_of_old_macs_are_told_how_to_save_the_file(data: str) -> None:
+    message = complaint_of("t.csv", data).message
+    assert "a carriage return alone; save the file with line ends of Windows (CR LF) or Unix (LF)" in message
+    assert "universal-newline" not in message
+
+
 @pytest.mark.parametrize(
     ("data", "fields"),
     [
