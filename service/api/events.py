@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, In
-from service.api.fields import Id, NeverNull, PageOf, rfc3339
+from service.api.fields import DIGITS, Id, NeverNull, PageOf, rfc3339
 from service.api.following import News
 from service.api.guard import REFUSALS, Reader, credentials_of
 from service.api.jobs import find_job
@@ -21,7 +21,6 @@ from service.store.records import FINAL, EventRecord, Page
 
 router = APIRouter(tags=["jobs"], responses=REFUSALS)
 PING_SECONDS = 15.0
-DIGITS = r"^[0-9]{1,15}$"
 Number = Annotated[str | None, Query(pattern=DIGITS, description="the id of the last event seen"), NeverNull()]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", pattern=DIGITS), NeverNull()]
 

@@ -7,7 +7,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from service.api.context import Context, In
-from service.api.fields import After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, SafeText, rfc3339
+from service.api.fields import ID, After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, SafeText, rfc3339
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.json_route import JsonRoute
 from service.api.problems import responses
@@ -26,7 +26,7 @@ MetadataValue = Annotated[SafeText, StringConstraints(max_length=512)]
 
 
 class JobBody(Body):
-    dataset_id: Annotated[str, StringConstraints(max_length=60, pattern=r"^[a-z0-9_]+$")]
+    dataset_id: Annotated[str, StringConstraints(max_length=60, pattern=ID)]
     name: Name | None = Field(default=None, description="the model's name; default: the data set's")
     language: Language | None = Field(default=None, description="chooses the base model; default: the data set's")
     base_model: SafeText | None = Field(default=None, min_length=1, max_length=200, description="instead of language")

@@ -7,7 +7,7 @@ from pydantic import BaseModel, FailFast, Field, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, In
-from service.api.fields import Body, SafeText
+from service.api.fields import Body, ModelName, SafeText
 from service.api.guard import REFUSALS, Predictor
 from service.api.json_route import JsonRoute
 from service.api.leaving import unless_left
@@ -41,7 +41,7 @@ class PredictBody(Body):
     """`threshold` is for deciding; choosing has none. `top_k` bounds `scores`, not `labels`."""
 
     texts: Annotated[list[Text], FailFast()] = Field(min_length=1)  # a complaint of each would be far larger than it
-    model: SafeText | None = Field(default=None, max_length=100, description="a name or an id")
+    model: ModelName | None = Field(default=None, description="a name or an id")
     top_k: int | None = Field(default=None, ge=1)
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
 

@@ -17,7 +17,7 @@ from starlette.types import Scope
 
 from service.api.body_limit import content_type
 from service.api.context import In
-from service.api.fields import SafeText
+from service.api.fields import ModelName
 from service.api.guard import Predictor
 from service.api.observe import PREDICTED_TEXTS
 from service.api.text_lines import MEDIA_TYPES, Fault, read_texts
@@ -57,7 +57,7 @@ async def predict_lines(
     request: Request,
     context: In,
     access: Predictor,
-    model: Annotated[SafeText | None, Query(max_length=100)] = None,
+    model: Annotated[ModelName | None, Query()] = None,
     top_k: Annotated[int | None, Query(ge=1)] = None,
     threshold: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
 ) -> StreamingResponse:

@@ -33,12 +33,20 @@ def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, 
             rows.extend(islice(table.read(reader, lines, data), settings.max_rows + 1))
             table.complain_of_swallowed_rows(rows)
     except csv.Error as error:
-        hint = "is a quotation mark left open? does a line end in a carriage return alone?"
-        complaints.add(f"line {lines.number}: {error}; {hint}", split=split, row=len(rows))
+        complaints.add(f"line {lines.number}: {_told(error)}", split=split, row=len(rows))
     except UnicodeDecodeError:
         message = f"is not UTF-8 (line {lines.number + 1}); save it as UTF-8 and send it again"
         complaints.add(message, split=split, row=len(rows) if lines.number else None)
     return RawSplit(rows, cells=True)
+
+
+def _told(error: csv.Error) -> str:
+    if str(error).startswith("new-line character"):  # Python goes on about how it opens files
+        return (
+            "there is a carriage return alone; save the file with line ends of Windows (CR LF) or Unix (LF), "
+            "and put a text of several lines in quotation marks"
+        )
+    return f"{error}; is a quotation mark left open?"
 
 
 def _header_line(lines: TableLines) -> str:
@@ -51,11 +59,18 @@ def _header_line(lines: TableLines) -> str:
 
 
 def _delimiter(header: str, expected: str) -> str:
-    """A semicolon where the header is one column without it, and has what is needed with it: so Excel writes CSV
-    wherever a comma is what begins decimals."""
-    names = {name.strip(' "\r\n').casefold() for name in header.split(";")}
-    needed = "text" in names and not names.isdisjoint(LABEL_COLUMNS)
-    return ";" if needed and expected not in header else expected
+    """Another than `expected` where only it gives the header a column `text`: Excel writes CSV with semicolons
+    wherever a comma is what begins decimals, and files of tabs are often called CSV."""
+    tried = (expected, *(other for other in _NAMES if other != expected))
+    with_text = [delimiter for delimiter in tried if "text" in _names(header, delimiter)]
+    with_both = [delimiter for delimiter in with_text if not _names(header, delimiter).isdisjoint(LABEL_COLUMNS)]
+    return next(iter(with_both or with_text), expected)
+
+
+def _names(header: str, delimiter: str) -> set[str]:
+    """Those of the columns as they are compared."""
+    cells = next(csv.reader(header.splitlines()[:1], delimiter=delimiter), [])
+    return {name.strip().casefold() for name in cells}
 
 
 def _trimmed(cells: list[str], least: int) -> list[str]:
@@ -82,8 +97,9 @@ class _Table:
             lines.end_row()
             begin, first = end, last + 1
             end, last = lines.row_end, lines.number
-            if not cells or (len(cells) == 1 and not cells[0].strip()):
-                continue  # an empty line, or one of spaces
+            if not any(map(str.strip, cells)):
+                continue  # an empty line, or one of separators: no text, no label and nothing else is lost
+            self.complaints.begin_row(self.split, first)
             if last > first:
                 self._look_for_rows(data[begin:end].decode(), row, first, last)
             values += len(cells)

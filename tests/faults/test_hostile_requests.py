@@ -4,6 +4,7 @@ services on both databases. None crashes one, is echoed, reaches a log or a file
 import http.client
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ def must_be_refused(response: httpx.Response, what: object) -> None:
     assert response.status_code in REFUSED, (what, response.status_code, response.text[:300])
     check_form(response)
     assert MARK not in response.text, what
+    assert not re.search("[Ii]nput|should|after validation", response.text), what  # pydantic's own words
     assert len(response.content) < 50_000, what
 
 

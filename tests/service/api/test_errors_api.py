@@ -68,7 +68,7 @@ def test_a_long_or_broken_key_is_cut_before_it_is_named(shared: TestClient, plac
 
 def test_of_wrong_elements_the_first_is_named_and_no_complaint_is_made_of_the_rest(shared: TestClient) -> None:
     error = error_of(shared.post("/predict", json={"texts": [1] * 10_000}), 422, "request_invalid")
-    assert [detail["field"] for detail in error["details"]] == ["texts.0"]
+    assert [(detail["field"], detail["row"]) for detail in error["details"]] == [("texts", 0)]
     assert "more)" not in error["message"]
 
 

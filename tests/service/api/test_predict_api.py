@@ -49,6 +49,16 @@ def ask(client: TestClient, texts: list[str], model: str | None = None, **fields
     return response.json()
 
 
+@pytest.mark.parametrize("written", ["Ünï", "U\u0308ni\u0308", " Ünï\n"])
+def test_a_model_is_found_however_its_name_is_written(client: TestClient, put: Publish, written: str) -> None:
+    put(name="other")
+    record = put(name="Ünï")
+    assert ask(client, ["x"], written)["model"] == {"id": record.id, "name": "Ünï", "version": 1}
+    headers = {"Content-Type": "application/jsonl"}
+    answer = client.post("/predict", params={"model": written}, content=b'"x"', headers=headers)
+    assert (answer.status_code, answer.headers["model-id"]) == (200, record.id)
+
+
 def test_choosing_names_the_most_probable_label(serving: TestClient) -> None:
     answer = ask(serving, TEXTS, "fruit")
     assert list(answer) == ["model", "predictions"]
@@ -120,8 +130,8 @@ def test_any_text_is_answered(serving: TestClient, text: str) -> None:
     [
         ({"texts": []}, "texts"),
         ({"texts": "one"}, "texts"),
-        ({"texts": ["x", 7]}, "texts.1"),
-        ({"texts": ["x", None]}, "texts.1"),
+        ({"texts": ["x", 7]}, "texts"),
+        ({"texts": ["x", None]}, "texts"),
         ({"text": "x"}, "text"),
         ({"top_k": 0}, "top_k"),
         ({"top_k": 1.5}, "top_k"),
