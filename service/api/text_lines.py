@@ -2,12 +2,13 @@
 
 import csv
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, repeat
 from typing import IO
 
 from service.datasets.checks import why_unsafe
 from service.datasets.json_text import parse_json
 from service.datasets.lines import TableLines, bounded_lines, row_bytes
+from service.datasets.tables import trimmed, why_not_a_row
 from service.errors import ClassiglotError, Unreadable
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -57,22 +58,31 @@ def _text_of_line(line: bytes) -> str | Fault:
 
 
 def _of_csv(file: IO[bytes], longest: int) -> Iterator[str | Fault]:
-    """RFC 4180 with a header that names `text`."""
+    """RFC 4180 with a header that names `text`. An empty line is the row of a spreadsheet's empty cell."""
     lines = TableLines(file, row_bytes(longest))
     rows = csv.reader(lines, strict=True)
     try:
         header = [name.strip().casefold() for name in next(rows, [])]
         if header.count("text") != 1:
             raise Unreadable("the first line must be a header with exactly one column `text`")
+        empty = 0  # lines that are no rows where the file ends with them
         for cells in rows:
             lines.read = 0
-            if cells:
-                yield _cell(cells, header.index("text"))
+            if not cells or (len(cells) == 1 and cells[0].isspace()):
+                empty += 1
+                continue
+            yield from repeat("", empty)
+            empty = 0
+            yield _text_of_cells(trimmed(cells, len(header)), header)
     except csv.Error as error:
         yield Fault(f"line {rows.line_num}: {error}; is a quotation mark left open? nothing after it was read")
     except UnicodeDecodeError:
         yield Fault("is not UTF-8, and nothing after it was read; save the file as UTF-8 and send it again")
 
 
-def _cell(cells: list[str], column: int) -> str | Fault:
-    return cells[column] if column < len(cells) else Fault("has no cell in the column `text`")
+def _text_of_cells(cells: list[str], header: list[str]) -> str | Fault:
+    """A cell more, and the text may have been cut in two; with fewer it is whole, if it is there."""
+    column = header.index("text")
+    if len(cells) > len(header) or column >= len(cells):
+        return Fault(why_not_a_row(cells, header, ","))
+    return cells[column]

@@ -64,6 +64,27 @@ def test_csv_keeps_commas_quotes_and_line_ends_in_cells(serving: TestClient) -> 
     assert lines == expected
 
 
+def test_a_row_with_more_cells_than_the_header_is_not_cut_in_two(serving: TestClient) -> None:
+    body = "text\napple\nwhat is my account balance, and when can I change it?\napple,,\n"
+    before, cut, after = ask(serving, body, CSV)
+    assert cut["error"]["code"] == "text_invalid"
+    assert "has 2 cells where the header has 1; put a text with commas in quotation marks" in cut["error"]["message"]
+    assert before["label"] == after["label"]
+
+
+def test_a_row_without_a_cell_for_its_text_is_told(serving: TestClient) -> None:
+    first, second = ask(serving, "id,text\n1\n2,apple\n", CSV)
+    assert "has 1 cells where the header has 2" in first["error"]["message"]
+    assert second["label"]
+
+
+def test_an_empty_line_of_a_table_is_a_row_but_at_its_end(serving: TestClient) -> None:
+    """What a spreadsheet makes of an empty cell; were it passed over, the rows behind it would have other numbers."""
+    lines = ask(serving, 'text\n\napple\n \r\n""\napple\n\n \n\n', CSV)
+    assert ["error" in line for line in lines] == [True, False, True, True, False]
+    assert {line["error"]["message"] for line in lines if "error" in line} == {"is empty"}
+
+
 def test_the_query_says_what_the_body_of_json_says(serving: TestClient) -> None:
     (line,) = ask(serving, '"apple"', model="moods", top_k=1, threshold=0.0)
     assert len(line["scores"]) == 1
