@@ -14,7 +14,7 @@ from service.api.leaving import unless_left
 from service.api.observe import PREDICTED_TEXTS
 from service.api.predict_lines import DOCUMENTED
 from service.api.problems import responses
-from service.api.text_lines import why_no_text
+from service.api.text_lines import MEDIA_TYPES, why_no_text
 from service.errors import Detail, TooLarge, Unacceptable
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
 from service.inference.shelf import Loaded
@@ -27,6 +27,8 @@ BESIDE_TEXTS = 100  # values of a body; the other fields have not nearly so many
 
 class TextsRoute(JsonRoute):
     """Far more texts than are taken are refused unread; `_check_texts` tells exactly of a few more."""
+
+    takes = f"{JsonRoute.takes}, or with a text a line as one of {', '.join(MEDIA_TYPES)}"
 
     def most_values(self, settings: Settings, /) -> int:
         return settings.max_texts + BESIDE_TEXTS
@@ -76,8 +78,8 @@ class PredictView(BaseModel):
 async def predict(body: PredictBody, request: Request, context: In, access: Predictor) -> Response:
     """Labels for texts, in the order asked. A name answers with its best version.
 
-    Any number of texts may be sent as NDJSON (`{"text": "…"}` a line) or CSV, with `model`, `top_k` and `threshold` in
-    the query; the answer then is NDJSON, a line for each row.
+    Any number of texts may be sent as NDJSON (`{"text": "…"}` a line), CSV or TSV, with `model`, `top_k` and
+    `threshold` in the query; the answer then is NDJSON, a line for each row.
     """
     context.engine.must_have_room()  # before any work: in an overload, refusals must cost little
     _check_texts(body.texts, context)

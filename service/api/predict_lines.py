@@ -1,4 +1,4 @@
-"""`/predict` for any number of texts: NDJSON or CSV in, one line of NDJSON out for each row, in constant memory."""
+"""`/predict` for any number of texts: NDJSON, CSV or TSV in, a line of NDJSON out for each row, in constant memory."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from service.api.context import In
 from service.api.fields import SafeText
 from service.api.guard import Predictor
 from service.api.observe import PREDICTED_TEXTS
-from service.api.text_lines import MEDIA_TYPES, Fault, read_texts
+from service.api.text_lines import MEDIA_TYPES, TABLES, Fault, read_texts
 from service.errors import InferenceFailed, Overloaded
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
 from service.inference.shelf import Loaded
@@ -46,7 +46,10 @@ DOCUMENTED = {  # beside the JSON body, which has the same path
     "requestBody": {
         "content": {
             "application/x-ndjson": {"schema": {"type": "string", "description": '{"text": "…"} a line'}},
-            "text/csv": {"schema": {"type": "string", "description": "with a header that names `text`"}},
+            **{
+                kind: {"schema": {"type": "string", "description": "with a header that names `text`"}}
+                for kind in TABLES
+            },
         }
     }
 }

@@ -24,8 +24,8 @@ def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, 
     lines = TableLines(io.BytesIO(data), row_bytes(settings.max_text_bytes))
     rows: list[RawRow] = []
     try:
-        first = _header_line(lines)
-        delimiter = _delimiter(first, delimiter)
+        first = header_line(lines)
+        delimiter = delimiter_of(first, delimiter)
         reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
         header = trimmed([name.strip() for name in next(reader, [])], 0)
         if columns := find_columns(header, split, complaints):
@@ -41,7 +41,7 @@ def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, 
     return RawSplit(rows, cells=True)
 
 
-def _header_line(lines: TableLines) -> str:
+def header_line(lines: TableLines) -> str:
     """The first that says something."""
     for line in lines:
         lines.end_row()
@@ -50,11 +50,11 @@ def _header_line(lines: TableLines) -> str:
     return ""
 
 
-def _delimiter(header: str, expected: str) -> str:
+def delimiter_of(header: str, expected: str, *, labelled: bool = True) -> str:
     """A semicolon where the header is one column without it, and has what is needed with it: so Excel writes CSV
-    wherever a comma is what begins decimals."""
+    wherever a comma is what begins decimals. `labelled`: whether labels are needed."""
     names = {name.strip(' "\r\n').casefold() for name in header.split(";")}
-    needed = "text" in names and not names.isdisjoint(LABEL_COLUMNS)
+    needed = ";" in header and "text" in names and not (labelled and names.isdisjoint(LABEL_COLUMNS))
     return ";" if needed and expected not in header else expected
 
 

@@ -1,4 +1,4 @@
-"""`/predict` with NDJSON or CSV in and NDJSON out."""
+"""`/predict` with NDJSON, CSV or TSV in and NDJSON out."""
 
 import asyncio
 import json
@@ -17,6 +17,7 @@ from service.api.context import Context
 from service.api.predict_lines import ROWS
 
 NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv; charset=utf-8"}
+TSV = {"Content-Type": "text/tab-separated-values"}
 TEXTS = choosing(30, language="other")[0]
 
 
@@ -62,6 +63,28 @@ def test_csv_keeps_commas_quotes_and_line_ends_in_cells(serving: TestClient) -> 
     lines = ask(serving, body.encode(), CSV)
     expected = ask(serving, '"an apple, \\"red\\"\\r\\nand ripe"\n"rain"')
     assert lines == expected
+
+
+def test_what_a_spreadsheet_makes_of_a_table_is_read_as_a_data_sets_is(serving: TestClient) -> None:
+    expected = ask(serving, '"apple, red"\n"rain"')
+    assert ask(serving, "\ufeffsep=;\r\nid;TEXT;;\r\n1;apple, red;;\r\n2;rain\r\n".encode(), CSV) == expected
+    assert ask(serving, "id\tText\n1\tapple, red\n2\train\n", TSV) == expected
+    first, second = ask(serving, "id;text\n1;apple;red\n2;rain\n", CSV)
+    assert "put a text with semicolons in quotation marks" in first["error"]["message"]
+    assert second["label"]
+
+
+def test_a_key_of_a_line_may_be_written_in_any_case(serving: TestClient) -> None:
+    first, second, twice = ask(serving, '{"Text": "apple"}\n{"text": "apple"}\n{"text": "apple", "Text": "rain"}')
+    assert first["scores"] == second["scores"]
+    assert twice["error"]["code"] == "text_invalid"
+
+
+def test_another_media_type_is_told_all_that_there_are(serving: TestClient) -> None:
+    response = serving.post("/predict?model=fruit", content="apple", headers={"Content-Type": "text/plain"})
+    message = error_of(response, 415, "media_type_unsupported")["message"]
+    for kind in ("application/json", "application/x-ndjson", "application/jsonl", "text/csv", TSV["Content-Type"]):
+        assert kind in message
 
 
 def test_a_row_with_more_cells_than_the_header_is_not_cut_in_two(serving: TestClient) -> None:
