@@ -10,6 +10,7 @@ from service.api.context import Context, In
 from service.api.fields import After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, SafeText, rfc3339
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.json_route import JsonRoute
+from service.api.negotiate import NEGOTIATED, preferred
 from service.api.problems import responses
 from service.errors import Conflict
 from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT, Report
@@ -21,6 +22,7 @@ from service.store.records import JobRecord, Status
 
 router = APIRouter(tags=["jobs"], route_class=JsonRoute, responses=REFUSALS)
 _TEXT = {"schema": {"type": "string"}}
+_REPORTS = {"application/json": REPORT_JSON, "text/plain": REPORT_TEXT, "text/html": REPORT_PAGE}
 MetadataKey = Annotated[SafeText, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[SafeText, StringConstraints(max_length=512)]
 
@@ -152,10 +154,6 @@ def get_report(job_id: Id, request: Request, context: In, access: Reader) -> Fil
     if job.model_id is None:
         raise Conflict(f"the job is {job.status}; only a job that succeeded has a report", code="report_not_ready")
     folder = context.artifacts.open("reports", job.model_id)
-    accepted = request.headers.get("accept", "")
-    if "text/html" in accepted:
-        policy = {"Content-Security-Policy": PAGE_POLICY}
-        return FileResponse(folder / REPORT_PAGE, media_type="text/html", headers=policy)
-    if "text/plain" in accepted:
-        return FileResponse(folder / REPORT_TEXT, media_type="text/plain")
-    return FileResponse(folder / REPORT_JSON, media_type="application/json")
+    media_type = preferred(request, list(_REPORTS))
+    headers = NEGOTIATED | ({"Content-Security-Policy": PAGE_POLICY} if media_type == "text/html" else {})
+    return FileResponse(folder / _REPORTS[media_type], media_type=media_type, headers=headers)
