@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from service.api import examples
 from service.api.context import Context, In
 from service.api.fields import After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, SafeText, rfc3339
 from service.api.guard import REFUSALS, Reader, Trainer
@@ -28,6 +29,8 @@ MetadataValue = Annotated[SafeText, StringConstraints(max_length=512)]
 
 
 class JobBody(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.JOB]})
+
     dataset_id: Annotated[str, StringConstraints(max_length=60, pattern=r"^[a-z0-9_]+$")]
     name: Name | None = Field(default=None, description="the model's name; default: the data set's")
     language: Language | None = Field(default=None, description="chooses the base model; default: the data set's")

@@ -3,16 +3,17 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, FailFast, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, FailFast, Field, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 
+from service.api import examples
 from service.api.context import Context, In
 from service.api.fields import Body, SafeText
 from service.api.guard import REFUSALS, Predictor
 from service.api.json_route import JsonRoute
 from service.api.leaving import unless_left
 from service.api.observe import PREDICTED_TEXTS
-from service.api.predict_lines import DOCUMENTED
+from service.api.predict_lines import ANSWERED, DOCUMENTED
 from service.api.problems import responses
 from service.api.text_lines import MEDIA_TYPES, why_no_text
 from service.errors import Detail, TooLarge, Unacceptable
@@ -41,6 +42,8 @@ Text = Annotated[SafeText, WithJsonSchema({"type": "string", "minLength": 1, "pa
 
 class PredictBody(Body):
     """`threshold` is for deciding; choosing has none. `top_k` bounds `scores`, not `labels`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PREDICTION]})
 
     texts: Annotated[list[Text], FailFast()] = Field(min_length=1)  # a complaint of each would be far larger than it
     model: SafeText | None = Field(default=None, max_length=100, description="a name or an id")
@@ -73,7 +76,7 @@ class PredictView(BaseModel):
     "/predict",
     response_model=PredictView,
     openapi_extra=DOCUMENTED,
-    responses=responses(400, 404, 413, 415, 422, 429, 500, 503),
+    responses=responses(400, 404, 413, 415, 422, 429, 500, 503) | ANSWERED,
 )
 async def predict(body: PredictBody, request: Request, context: In, access: Predictor) -> Response:
     """Labels for texts, in the order asked. A name answers with its best version.

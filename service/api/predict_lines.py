@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from itertools import islice
-from typing import IO, Annotated
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Match
 from starlette.types import Scope
 
+from service.api import examples
 from service.api.body_limit import content_type
 from service.api.context import In
 from service.api.fields import SafeText
@@ -42,15 +43,12 @@ class LinesRoute(APIRoute):
 
 
 router = APIRouter(tags=["predict"], route_class=LinesRoute)
+_NDJSON = {"type": "string", "description": '{"text": "…"} a line', "examples": [examples.NDJSON]}
+_TABLE = {"type": "string", "description": "with a header that names `text`", "examples": [examples.TABLE]}
+ANSWERED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 DOCUMENTED = {  # beside the JSON body, which has the same path
     "requestBody": {
-        "content": {
-            "application/x-ndjson": {"schema": {"type": "string", "description": '{"text": "…"} a line'}},
-            **{
-                kind: {"schema": {"type": "string", "description": "with a header that names `text`"}}
-                for kind in TABLES
-            },
-        }
+        "content": {"application/x-ndjson": {"schema": _NDJSON}} | {kind: {"schema": _TABLE} for kind in TABLES}
     }
 }
 
