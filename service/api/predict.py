@@ -13,8 +13,9 @@ from service.api.guard import REFUSALS, Predictor
 from service.api.json_route import JsonRoute
 from service.api.leaving import unless_left
 from service.api.observe import PREDICTED_TEXTS
-from service.api.predict_lines import ANSWERED, DOCUMENTED
+from service.api.predict_lines import ANSWERED, DOCUMENTED, OPTIONS
 from service.api.problems import responses
+from service.api.query import refuse_unknown
 from service.api.text_lines import MEDIA_TYPES, why_no_text
 from service.errors import Detail, TooLarge, Unacceptable
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
@@ -84,6 +85,7 @@ async def predict(body: PredictBody, request: Request, context: In, access: Pred
     Any number of texts may be sent as NDJSON (`{"text": "…"}` a line), CSV or TSV, with `model`, `top_k` and
     `threshold` in the query; the answer then is NDJSON, a line for each row.
     """
+    refuse_unknown(request, (), f"beside a body of JSON the options {', '.join(OPTIONS)} are keys of it")
     context.engine.must_have_room()  # before any work: in an overload, refusals must cost little
     _check_texts(body.texts, context)
     return await unless_left(request, _predict(body, context, access.project))

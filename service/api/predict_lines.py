@@ -21,6 +21,7 @@ from service.api.context import In
 from service.api.fields import SafeText
 from service.api.guard import Predictor
 from service.api.observe import PREDICTED_TEXTS
+from service.api.query import refuse_unknown
 from service.api.text_lines import MEDIA_TYPES, TABLES, Fault, read_texts
 from service.errors import InferenceFailed, Overloaded
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
@@ -43,6 +44,7 @@ class LinesRoute(APIRoute):
 
 
 router = APIRouter(tags=["predict"], route_class=LinesRoute)
+OPTIONS = ("model", "top_k", "threshold")  # of a request: here in the query, beside JSON in the body
 _NDJSON = {"type": "string", "description": '{"text": "…"} a line', "examples": [examples.NDJSON]}
 _TABLE = {"type": "string", "description": "with a header that names `text`", "examples": [examples.TABLE]}
 ANSWERED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
@@ -64,6 +66,7 @@ async def predict_lines(
 ) -> StreamingResponse:
     """The body is taken in whole before the first answer, for most clients read nothing while they send: were
     answers held back by that, and the body by the answers, both would wait for ever."""
+    refuse_unknown(request, OPTIONS, f"the options are {', '.join(OPTIONS)}")
     loaded = await context.shelf.take(access.project, model)
     body: IO[bytes] = tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)  # noqa: SIM115  (closed with the answer)
     try:

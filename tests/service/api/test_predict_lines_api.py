@@ -115,6 +115,14 @@ def test_the_query_says_what_the_body_of_json_says(serving: TestClient) -> None:
     error_of(serving.post("/predict?threshold=2", content='"a"', headers=NDJSON), 422, "request_invalid")
 
 
+@pytest.mark.parametrize("query", ["treshold=0.9", "top_k=1&treshold=0.9", "Threshold=0.9", "texts=apple"])
+def test_an_option_that_there_is_none_of_is_not_ignored(serving: TestClient, query: str) -> None:
+    response = serving.post(f"/predict?model=fruit&{query}", content='"apple"', headers=NDJSON)
+    error = error_of(response, 422, "request_invalid")
+    assert [detail["field"] for detail in error["details"]] == [query.split("&")[-1].partition("=")[0]]
+    assert "the options are model, top_k, threshold" in error["message"]
+
+
 def test_one_bad_row_costs_its_neighbours_nothing(serving: TestClient) -> None:
     bad = ["{}", "nonsense", '{"text": ""}', '{"text": 3}', '"\\u0000"', '"\\ud800"', json.dumps("long " * 500), "[]"]
     bad.append('"' + "x" * 40_000 + '"')  # longer than any line may be
