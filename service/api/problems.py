@@ -118,11 +118,13 @@ async def _http(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _methods_here(request: Request) -> str:
-    """Of every route with this path. The router itself names those of the first that it meets."""
+    """Of every route with this path. The router itself names those of the first that it meets, and nothing of HEAD,
+    which is answered wherever GET is."""
     scope = {name: request.scope[name] for name in ("type", "path", "root_path", "headers")}
     matches = {
         method: [route.matches(scope | {"method": method})[0] for route in request.app.routes] for method in METHODS
     }
+    matches["HEAD"] = matches["GET"]
     return ", ".join(method for method in METHODS if Match.FULL in matches[method])
 
 

@@ -24,10 +24,10 @@ def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, 
     lines = TableLines(io.BytesIO(data), row_bytes(settings.max_text_bytes))
     rows: list[RawRow] = []
     try:
-        first = _header_line(lines)
-        delimiter = _delimiter(first, delimiter)
+        first = header_line(lines)
+        delimiter = delimiter_of(first, delimiter)
         reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
-        header = _trimmed([name.strip() for name in next(reader, [])], 0)
+        header = trimmed([name.strip() for name in next(reader, [])], 0)
         if columns := find_columns(header, split, complaints):
             table = _Table(header, columns, delimiter, split, complaints)
             rows.extend(islice(table.read(reader, lines, data), settings.max_rows + 1))
@@ -49,7 +49,7 @@ def _told(error: csv.Error) -> str:
     return f"{error}; is a quotation mark left open?"
 
 
-def _header_line(lines: TableLines) -> str:
+def header_line(lines: TableLines) -> str:
     """The first that says something."""
     for line in lines:
         lines.end_row()
@@ -58,7 +58,7 @@ def _header_line(lines: TableLines) -> str:
     return ""
 
 
-def _delimiter(header: str, expected: str) -> str:
+def delimiter_of(header: str, expected: str) -> str:
     """Another than `expected` where only it gives the header a column `text`: Excel writes CSV with semicolons
     wherever a comma is what begins decimals, and files of tabs are often called CSV."""
     tried = (expected, *(other for other in _NAMES if other != expected))
@@ -73,11 +73,19 @@ def _names(header: str, delimiter: str) -> set[str]:
     return {name.strip().casefold() for name in cells}
 
 
-def _trimmed(cells: list[str], least: int) -> list[str]:
+def trimmed(cells: list[str], least: int) -> list[str]:
     """Without empty cells at the end, down to `least`."""
     while len(cells) > least and not cells[-1].strip():
         cells.pop()
     return cells
+
+
+def why_not_a_row(cells: Sequence[str], header: Sequence[str], delimiter: str) -> str:
+    """A complaint about more or fewer cells than the header has."""
+    hint = "write each cell, even an empty one"
+    if len(cells) > len(header):
+        hint = f"put a text with {_NAMES[delimiter]} in quotation marks, and double those inside"
+    return f"has {len(cells)} cells where the header has {len(header)}; {hint}"
 
 
 @dataclass
@@ -106,17 +114,13 @@ class _Table:
             if message := why_too_many(values):
                 self.complaints.add(message, split=self.split, row=row)
                 return
-            yield self._row(_trimmed(cells, len(self.header)), row)
+            yield self._row(trimmed(cells, len(self.header)), row)
             row += 1
 
     def _row(self, cells: Sequence[str], row: int) -> RawRow:
         if len(cells) == len(self.header):
             return self.columns.row(dict(zip(self.header, cells, strict=True)))
-        hint = "write each cell, even an empty one"
-        if len(cells) > len(self.header):
-            hint = f"put a text with {_NAMES[self.delimiter]} in quotation marks, and double those inside"
-        message = f"has {len(cells)} cells where the header has {len(self.header)}; {hint}"
-        self.complaints.add(message, split=self.split, row=row)
+        self.complaints.add(why_not_a_row(cells, self.header, self.delimiter), split=self.split, row=row)
         return RawRow(None, None, {})
 
     def _look_for_rows(self, written: str, row: int, first: int, last: int) -> None:
@@ -125,7 +129,7 @@ class _Table:
         place = self.header.index(self.columns.labels)
         labels: set[str] = set()
         for line in filter(str.strip, io.StringIO(written)):
-            cells = _trimmed(line.split(self.delimiter), len(self.header))
+            cells = trimmed(line.split(self.delimiter), len(self.header))
             if len(cells) != len(self.header) or len(labels) == MOST_DOUBTFUL:
                 return
             labels.add(cells[place].strip(' "\r\n'))

@@ -120,10 +120,11 @@ def test_an_unknown_route_says_where_routes_are_listed(shared: TestClient, path:
 @pytest.mark.parametrize(
     ("method", "path", "known"),
     [
-        ("PUT", "/datasets", "GET, POST"),
-        ("POST", "/info", "GET"),
-        ("PATCH", "/models/x", "GET, DELETE"),
+        ("PUT", "/datasets", "GET, HEAD, POST"),
+        ("POST", "/info", "GET, HEAD"),
+        ("PATCH", "/models/x", "GET, HEAD, DELETE"),
         ("GET", "/predict", "POST"),
+        ("DELETE", "/docs", "GET, HEAD"),
     ],
 )
 def test_an_unknown_method_is_refused_with_the_known_ones(

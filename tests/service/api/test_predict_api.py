@@ -149,6 +149,14 @@ def test_wrong_fields_are_named(serving: TestClient, fields: dict[str, Any], fie
     assert error_of(response, 422, "request_invalid")["details"][0]["field"] == field
 
 
+@pytest.mark.parametrize("option", ["model", "top_k", "threshold", "treshold"])
+def test_an_option_beside_the_body_is_not_ignored(serving: TestClient, option: str) -> None:
+    response = serving.post("/predict", params={option: 1}, json={"texts": ["x"], "model": "fruit"})
+    error = error_of(response, 422, "request_invalid")
+    assert [detail["field"] for detail in error["details"]] == [option]
+    assert "the options model, top_k, threshold are keys of it" in error["message"]
+
+
 @pytest.mark.parametrize(("text", "words"), [("", "is empty"), (" \n", "is empty"), ("ä" * 1001, "longer than 2000")])
 def test_a_text_that_cannot_be_answered_is_named_by_its_row(serving: TestClient, text: str, words: str) -> None:
     response = serving.post("/predict", json={"texts": ["x", text, text], "model": "fruit"})
