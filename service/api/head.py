@@ -15,7 +15,7 @@ class HeadAsGet:
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return
-        asked = scope | {"method": "GET"}  # a copy: the server goes by the method in its own
+        asked = {**scope, "method": "GET"}  # a copy: the server goes by the method in its own
         with anyio.CancelScope() as rest:
 
             async def send_head(message: Message) -> None:
