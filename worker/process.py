@@ -21,7 +21,7 @@ log = get_logger(__name__)
 PROGRAM = "worker.run"
 NICENESS = 10  # answers come before training where both share a machine
 SECRETS = ("DATABASE_URL", "BROKER_URL")
-_ENVIRONMENT = {
+RUN_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "DISABLE_SAFETENSORS_CONVERSION": "1",  # transformers would ask a remote service to convert other weights
@@ -52,7 +52,7 @@ class TrainingProcess:
             start_new_session=True,
             env=THREADS_ENVIRONMENT
             | {name: value for name, value in os.environ.items() if name not in SECRETS}
-            | _ENVIRONMENT,
+            | RUN_ENVIRONMENT,
         )
         self._log = log
         self._kills_before = 0

@@ -1,9 +1,8 @@
-"""B33 and B42: hostile bodies, fields, names and parameters on every route that the OpenAPI document has, sent to real
-services on both databases. None crashes one, is echoed, reaches a log or a file, or leaves anything behind."""
+"""B33, B37 and B42: hostile bodies, fields, names and parameters on every route that the OpenAPI document has, sent to
+real services on both databases. None crashes one, is echoed, reaches a log or a file, or leaves anything behind."""
 
 import http.client
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +13,12 @@ import httpx
 import pytest
 
 from faults.invariants import all_jobs
+from parts.bounds import BOUNDS, NO_NUMBERS, refused
+from parts.canary import must_be_unread, set_out
 from parts.deployment import Deployment
 from parts.hostile import BODIES, FORM_VALUES, NAMES, PARAMETERS, VALUES
 from parts.routes import Route, put, routes
-from parts.wire import MARK, check_form, fruit
+from parts.wire import MARK, check_form, error_of, fruit
 
 JSON = {"Content-Type": "application/json"}
 REFUSED = {400, 413, 415, 422}
@@ -104,6 +105,29 @@ def test_hostile_values_are_refused_in_every_field_of_every_body(
     assert len(doubtful) > 20
 
 
+def test_no_hyperparameter_beyond_its_bounds_makes_a_job(served: Deployment, good: dict[str, Any]) -> None:
+    """B37: neither does one that no job has, nor a number that is none, which is no JSON."""
+    before, tried, body = kept(served), 0, good["POST /jobs"]
+    for name in BOUNDS:
+        for value in refused(name):
+            answer = served.client.post("/jobs", json=body | {"hyperparameters": {name: value}})
+            details = error_of(answer, 422, "request_invalid")["details"]
+            assert {detail["field"] for detail in details} == {f"hyperparameters.{name}"}, (name, value)
+            tried += 1
+        for number in NO_NUMBERS:
+            text = json.dumps(body | {"hyperparameters": {name: "SLOT"}}).replace('"SLOT"', number)
+            error_of(served.client.post("/jobs", content=text, headers=JSON), 400, "body_unreadable")
+            tried += 1
+    for unknown in ({"hyperparameters": {"lr": 0.1}}, {"optimizer": "sam"}):
+        error_of(served.client.post("/jobs", json=body | unknown), 422, "request_invalid")
+    assert kept(served) == before
+    for name, (accepted, _) in BOUNDS.items():  # else the others might be refused for what is wrong with the rest
+        answer = served.client.post("/jobs", json=body | {"hyperparameters": {name: accepted[-1]}})
+        assert answer.status_code == 202, answer.text
+    assert len(all_jobs(served)) == before[0] + len(BOUNDS)
+    print(f"B37: {tried} values of {len(BOUNDS)} hyperparameters refused")
+
+
 def test_hostile_bodies_are_refused_by_every_route(served: Deployment, document: list[Route]) -> None:
     """B33."""
     before = kept(served)
@@ -142,9 +166,7 @@ def canary(served: Deployment) -> Iterator[Path]:
     """A file outside of what is served, to which a link of the name `link` leads from each folder of artifacts."""
     folder = served.root / "canary"
     folder.mkdir(exist_ok=True)
-    file = folder / "config.json"
-    file.write_text("a canary that nobody reads")
-    os.utime(file, (0, 0))
+    file = set_out(folder / "config.json", "a canary that nobody reads")
     links = [served.artifacts.root / kind / "link" for kind in ("datasets", "models", "reports", "checkpoints")]
     for link in links:
         link.parent.mkdir(exist_ok=True)
@@ -152,10 +174,7 @@ def canary(served: Deployment) -> Iterator[Path]:
     yield file
     for link in links:
         link.unlink()
-    assert file.stat().st_atime == 0, "the canary was read"
-    file.read_bytes()
-    if file.stat().st_atime == 0:
-        pytest.skip("this file system does not tell who reads")
+    must_be_unread(file)
 
 
 def ask(served: Deployment, method: str, target: str, headers: dict[str, str]) -> tuple[int, str]:

@@ -21,6 +21,7 @@ from service.store import events, jobs
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.records import DEFAULT_PROJECT, EventRecord, JobRecord
+from worker.process import RUN_ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 Environment = dict[str, str]
@@ -129,7 +130,13 @@ class Deployment:
 
     def start_light_worker(self, **settings: object) -> Part:
         """A worker whose runs train nothing and take a moment: for what is about queues, not about training."""
-        return self.start_python("parts.light_worker", **settings)
+        return self.start_python("parts.worker_of", "parts.light_run", **settings)
+
+    def start_forking_worker(self, **settings: object) -> Part:
+        """A worker whose runs are real but begin at once: for many that end soon."""
+        place = {"nursery": self.root / "nursery"}
+        self.start_python("parts.nursery", **RUN_ENVIRONMENT, **place)
+        return self.start_python("parts.worker_of", "parts.forked_run", **settings, **place)
 
     def start_python(self, module: str, *arguments: str, **settings: object) -> Part:
         return self.start([sys.executable, "-m", module, *arguments], **settings)
@@ -161,24 +168,27 @@ class Deployment:
         mark = self.environment["ARTIFACTS_URL"].encode()
         return [words.decode() for _, words, environment in running() if mark in environment]
 
-    def make_key(self, project: str, scopes: str = "read,train,predict") -> dict[str, str]:
+    def make_key(self, project: str, scopes: str = "read,train,predict", *more: str) -> dict[str, str]:
         """The header of a key of that project, made by the command line. From now on every request needs one."""
-        words = ("keys", "create", "--name", "test", "--scopes", scopes, "--project", project)
-        command = [sys.executable, "-m", "service.cli", *words]
+        made = self.keys("create", "--name", "test", "--scopes", scopes, "--project", project, *more)
+        return {"Authorization": f"Bearer {made}"}
+
+    def keys(self, *words: str) -> str:
+        """What `classiglot keys` says."""
+        command = [sys.executable, "-m", "service.cli", "keys", *words]
         environment = self.environment | {"DATA_DIR": str(self.root / "data-keys")}
-        made = subprocess.run(
+        said = subprocess.run(
             command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
         )
-        return {"Authorization": f"Bearer {made.stdout.strip()}"}
+        return said.stdout.strip()
 
     # -- what it holds --------------------------------------------------------------------------------------
 
     def submit(self, dataset_id: str | None = None, **asked: Any) -> str:
-        """A job on a tiny model; `name` is the job's, all else hyperparameters. Returns its id."""
+        """A job on a tiny model; `name` and `base_model` are the job's, all else hyperparameters. Returns its id."""
         dataset_id = dataset_id or self.upload()
         body: dict[str, Any] = {"dataset_id": dataset_id, "base_model": "roberta-base"}
-        if name := asked.pop("name", None):
-            body["name"] = name
+        body |= {field: asked.pop(field) for field in ("name", "base_model") if field in asked}
         quick = {"learning_rate": 2e-3, "num_epochs": 3, "max_length": 64, "batch_size": 16}
         job = self.client.post("/jobs", json=body | {"hyperparameters": quick | asked})
         assert job.status_code == 202, job.text

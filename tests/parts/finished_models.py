@@ -1,8 +1,9 @@
 """Published models that are real in all but knowledge: a tiny base model under a head that was never trained."""
 
 import functools
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,24 @@ def publish(
         weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     row = {"id": model_id, "job_id": job_id, "task": task, "labels": list(labels), "base_model": BASE}
     return add_model(database, **row, **values)
+
+
+def publish_changed(
+    database: Database,
+    artifacts: ArtifactStore,
+    folder: Path,
+    change: Callable[..., object],
+    *arguments: object,
+    **values: Any,
+) -> ModelRecord:
+    """What `write_model` wrote to `folder`, after a `change` to a copy of it by somebody who could change its checksums
+    too."""
+    model_id = new_id("mdl")
+    with artifacts.staging() as staged:
+        shutil.copytree(folder, staged, dirs_exist_ok=True)
+        change(staged, *arguments)
+        values["manifest_sha256"] = artifacts.publish(staged, "models", model_id)
+    return add_model(database, id=model_id, **values)
 
 
 def write_model(folder: Path, card: ModelCard, seed: int = 0) -> None:

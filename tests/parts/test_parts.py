@@ -27,6 +27,7 @@ from parts.tiny_models import (
     build_tiny_checkpoint,
 )
 from parts.toy_text import CHOOSING_LABELS, LEXICONS, choosing, columns, deciding
+from parts.trap import Trap
 
 MODEL_TYPES = {
     "roberta-base": "roberta",
@@ -247,3 +248,21 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except OSError:
         return False
+
+
+def test_whoever_asks_the_network_is_heard() -> None:
+    """The hub's library, and any that asks another address over HTTP."""
+    trap = Trap()
+    asking = """if True:
+        import contextlib, urllib.request
+        from huggingface_hub import errors, model_info
+        with contextlib.suppress(errors.HfHubHTTPError):
+            model_info("evil/kernel")
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen("http://evil.example/x")
+    """
+    environment = os.environ | trap.environment | {"HF_HUB_OFFLINE": "0"}
+    subprocess.run([sys.executable, "-c", asking], env=environment, timeout=60, check=True)
+    trap.close()
+    asked = {heard.split(b" HTTP")[0] for heard in trap.heard}
+    assert asked >= {b"GET /api/models/evil/kernel", b"GET http://evil.example/x"}

@@ -33,8 +33,8 @@ def send_files(client: httpx2.Client, files: Mapping[str, tuple[str, str | bytes
 
 def error_of(response: Response, status: int, code: str) -> Json:
     """The `error` of a refusal, after checking its status, code and form."""
-    check_form(response)
     assert response.status_code == status, response.text[:500]
+    check_form(response)
     error: Json = response.json()["error"]
     assert error["code"] == code, error
     return error

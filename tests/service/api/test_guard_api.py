@@ -3,128 +3,68 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from fastapi import APIRouter, Request
 from fastapi.testclient import TestClient
 
-from parts.finished_models import publish
+from parts.guarded_routes import (
+    GUARDED,
+    NO_KEY,
+    OF_SOMEBODY,
+    SCOPE,
+    SCOPED,
+    WRONG,
+    House,
+    must_ask_for_a_key,
+    must_list_what_is_ones_own,
+    must_name_the_missing_scope,
+    must_not_find_in_a_body,
+    must_not_find_what_is_anothers,
+    must_open,
+    must_refuse_as_any_wrong_key,
+    scopes_of,
+    without_a_good_key,
+)
 from parts.key_ring import Headers, bearer, id_of
-from parts.rows import add_job, claim
+from parts.rows import add_job
 from parts.wire import error_of, fruit
 from service.access import gate, keys
 from service.access.scopes import SCOPES
 from service.api.context import Context
 from service.api.guard import OPEN_PATHS, _network_of, check_every_route
 from service.app import create_app
-from service.jobs.report import REPORT_JSON
 from service.settings import Settings
-from service.store import jobs as job_rows
 
-# What each route asks for, agreed here: a change is made on purpose.
-SCOPE = {
-    "GET /datasets": "read",
-    "POST /datasets": "train",
-    "GET /datasets/{dataset_id}": "read",
-    "DELETE /datasets/{dataset_id}": "train",
-    "GET /jobs": "read",
-    "POST /jobs": "train",
-    "GET /jobs/{job_id}": "read",
-    "POST /jobs/{job_id}/cancel": "train",
-    "GET /jobs/{job_id}/events": "read",
-    "GET /jobs/{job_id}/report": "read",
-    "GET /models": "read",
-    "GET /models/{model_id}": "read",
-    "DELETE /models/{model_id}": "train",
-    "POST /models/{model_id}/promote": "train",
-    "GET /models/{model_id}/archive": "read",
-    "POST /predict": "predict",
-    "GET /metrics": "admin",
-    "GET /usage": "read",
-    "GET /info": "any",
-    "GET /health/live": "open",
-    "GET /health/ready": "open",
-}
-GUARDED = [route for route, scope in SCOPE.items() if scope != "open"]
-SCOPED = [route for route in GUARDED if SCOPE[route] != "any"]
-OF_SOMEBODY = [route for route in GUARDED if "{" in route]
 every_guarded_route = pytest.mark.parametrize("route", GUARDED)
 
 
-@dataclass
-class House:
-    """A service with keys, and something of each kind that belongs to the project `mine`."""
-
-    client: TestClient
-    context: Context
-    ids: dict[str, str]
-    keys: dict[str, Any] = field(default_factory=dict)
-
-    def ask(self, route: str, headers: Headers, **ids: str) -> Any:
-        method, path = route.split()
-        body = {
-            "/datasets": fruit(),
-            "/jobs": {"dataset_id": self.ids["dataset_id"]},
-            "/predict": {"texts": ["x"], "model": "fruit"},
-        }
-        json = body.get(path) if method == "POST" else None
-        return self.client.request(method, path.format(**(self.ids | ids)), json=json, headers=headers)
-
-
-def fill(context: Context, client: TestClient, headers: Headers, project: str) -> dict[str, str]:
-    """A data set, a finished job with its report, and its model."""
-    dataset_id = client.post("/datasets", json=fruit(), headers=headers).json()["id"]
-    model = publish(context.database, context.artifacts, project=project)
-    job = add_job(context.database, project=project, dataset_id=dataset_id)
-    with context.artifacts.writing("reports", model.id) as folder:
-        (folder / REPORT_JSON).write_text("{}")
-    held = claim(context.database)
-    assert held.job_id == job.id
-    with context.database.write() as tx:
-        job_rows.finish(tx, held, "succeeded", {"model_id": model.id})
-    return {"dataset_id": dataset_id, "job_id": job.id, "model_id": model.id}
+def open_house(client: TestClient) -> House:
+    context: Context = client.app.state.context  # type: ignore[attr-defined]
+    ring: dict[str, Headers] = {scope: bearer(context.database, scope, project="mine") for scope in SCOPES}
+    house = House(client, context.database, context.artifacts, ring)
+    house.fill()
+    return house
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory, open_client: Callable[..., TestClient]) -> Iterator[House]:
     with open_client(tmp_path_factory.mktemp("house"), rate_limit_wrong_keys="9999/second") as client:
-        context: Context = client.app.state.context  # type: ignore[attr-defined]
-        database = context.database
-        ring: dict[str, Any] = {scope: bearer(database, scope, project="mine") for scope in SCOPES}
+        house = open_house(client)
+        ring, database = house.keys, house.database
         ring["foreign"] = bearer(database, *SCOPES, project="theirs")
         ring["expired"] = bearer(database, *SCOPES, project="mine", days=1e-9)
         ring["revoked"] = bearer(database, *SCOPES, project="mine")
         keys.revoke_key(database, id_of(ring["revoked"]))
-        whole = ring["read"]["Authorization"]
-        ring |= {
-            "none": {},
-            "cut": {"Authorization": whole[:-1]},
-            "of another secret": {"Authorization": whole[:-43] + "A" * 43},
-            "of nobody": {"Authorization": f"Bearer cgk_{'0' * 26}.{'A' * 43}"},
-            "nonsense": {"Authorization": "Bearer zebra"},
-            "long": {"Authorization": f"Bearer {'z' * 8000}"},
-            "not ASCII": {"X-API-Key": "zebraé".encode("latin-1")},
-            "basic": {"Authorization": "Basic emVicmE6emVicmE="},
-            "empty": {"Authorization": "Bearer "},
-        }
-        yield House(client, context, fill(context, client, ring["train"], "mine"), ring)
+        ring |= without_a_good_key(ring["read"])
+        yield house
 
 
 # -- the table ----------------------------------------------------------------------------------------
 
 
 def test_the_table_has_every_route_and_its_scope(settings: Settings) -> None:
-    found = {}
-    for path, operations in create_app(settings).openapi()["paths"].items():
-        for method, operation in operations.items():
-            schemes = operation.get("security", [])
-            scopes = {tuple(scopes) for scheme in schemes for scopes in scheme.values()}
-            assert len(schemes) in (0, 2)
-            found[f"{method.upper()} {path}"] = " ".join(*scopes) or "any" if schemes else "open"
-            assert not schemes or {"401", "403", "429"} <= operation["responses"].keys(), path
-    assert found == SCOPE
+    assert scopes_of(create_app(settings).openapi()) == SCOPE
     assert {route.split()[1] for route, scope in SCOPE.items() if scope == "open"} == OPEN_PATHS
 
 
@@ -139,58 +79,34 @@ def test_a_route_without_a_guard_does_not_even_start() -> None:
 
 
 @every_guarded_route
-@pytest.mark.parametrize("key", ["none", "basic", "empty"])
+@pytest.mark.parametrize("key", NO_KEY)
 def test_no_key_is_a_401_that_says_how_to_send_one(house: House, route: str, key: str) -> None:
-    response = house.ask(route, house.keys[key])
-    error = error_of(response, 401, "key_missing")
-    assert "Authorization: Bearer" in error["message"]
-    assert response.headers["www-authenticate"] == "Bearer"
-
-
-WRONG = ["cut", "of another secret", "of nobody", "nonsense", "long", "not ASCII", "expired", "revoked"]
+    must_ask_for_a_key(house, route, key)
 
 
 @every_guarded_route
 @pytest.mark.parametrize("key", WRONG)
 def test_every_wrong_key_is_the_same_401(house: House, route: str, key: str) -> None:
-    response = house.ask(route, house.keys[key])
-    error = error_of(response, 401, "key_invalid")
-    assert response.headers["www-authenticate"] == "Bearer"
-    assert error == house.ask("GET /jobs", house.keys["nonsense"]).json()["error"]  # nothing tells which it was
-    assert "zebra" not in response.text
+    must_refuse_as_any_wrong_key(house, route, key)
 
 
 @pytest.mark.parametrize("route", SCOPED)
 def test_every_other_scope_is_a_403_that_names_the_missing_one(house: House, route: str) -> None:
-    for scope in set(SCOPES) - {SCOPE[route], "admin"}:
-        error = error_of(house.ask(route, house.keys[scope]), 403, "scope_missing")
-        assert f"`{SCOPE[route]}`" in error["message"]
+    must_name_the_missing_scope(house, route)
 
 
 @pytest.mark.parametrize("route", OF_SOMEBODY)
 def test_what_is_anothers_is_not_found(house: House, route: str) -> None:
-    error = house.ask(route, house.keys["foreign"]).json()["error"]
-    nothing = dict.fromkeys(house.ids, "x_00000000000000000000000000")
-    assert error == house.ask(route, house.keys["foreign"], **nothing).json()["error"]  # as if there were nothing
-    assert error["code"] in ("dataset_not_found", "job_not_found", "model_not_found")
-    object_itself = "GET " + route.split()[1].split("}")[0] + "}"
-    assert house.ask(object_itself, house.keys["read"]).is_success  # and it is still there
+    must_not_find_what_is_anothers(house, route)
 
 
-@pytest.mark.parametrize("route", ["POST /jobs", "POST /predict"])
-def test_what_is_anothers_cannot_be_named_in_a_body(house: House, route: str) -> None:
-    error_of(
-        house.ask(route, house.keys["foreign"]), 404, "dataset_not_found" if "jobs" in route else "model_not_found"
-    )
-    by_id = {"texts": ["x"], "model": house.ids["model_id"]}
-    error_of(house.client.post("/predict", json=by_id, headers=house.keys["foreign"]), 404, "model_not_found")
+def test_what_is_anothers_cannot_be_named_in_a_body(house: House) -> None:
+    must_not_find_in_a_body(house)
 
 
 @pytest.mark.parametrize("kind", ["datasets", "jobs", "models"])
 def test_lists_have_what_is_ones_own(house: House, kind: str) -> None:
-    assert house.client.get(f"/{kind}", headers=house.keys["foreign"]).json() == {"data": [], "has_more": False}
-    mine = house.client.get(f"/{kind}", headers=house.keys["read"]).json()["data"]
-    assert house.ids[f"{kind[:-1]}_id"] in [item["id"] for item in mine]
+    must_list_what_is_ones_own(house, kind)
 
 
 @pytest.mark.parametrize("holder", ["the scope", "admin"])
@@ -199,14 +115,7 @@ def test_the_right_key_opens_every_route(
 ) -> None:
     """On things of its own, because it deletes and cancels."""
     with open_client(tmp_path_factory.mktemp("right")) as client:
-        context: Context = client.app.state.context  # type: ignore[attr-defined]
-        ring: dict[str, Any] = {scope: bearer(context.database, scope, project="mine") for scope in SCOPES}
-        ring |= {"any": ring["predict"], "open": {}}
-        fresh = House(client, context, fill(context, client, ring["train"], "mine"), ring)
-        for route in sorted(SCOPE, key=lambda route: route.startswith("DELETE")):  # what deletes comes last
-            response = fresh.ask(route, ring["admin" if holder == "admin" else SCOPE[route]])
-            final = "cancel" in route and response.json()["error"]["code"] == "job_final"
-            assert response.is_success or final or route.startswith("DELETE /datasets"), (route, response.text)
+        must_open(open_house(client), holder)
 
 
 def test_the_header_of_other_gateways_works_too(house: House) -> None:
@@ -296,14 +205,14 @@ def test_guesses_are_counted_by_address_or_by_network(address: str, counted: str
 
 @pytest.mark.timeout(30)
 def test_an_open_stream_ends_when_its_key_is_revoked(house: House) -> None:
-    headers = bearer(house.context.database, "read", project="mine")
-    job = add_job(house.context.database, project="mine")
+    headers = bearer(house.database, "read", project="mine")
+    job = add_job(house.database, project="mine")
     keys_of_stream = headers | {"Accept": "text/event-stream"}
     revoked_at = []
 
     def revoke_soon() -> None:
         time.sleep(1)
-        keys.revoke_key(house.context.database, id_of(headers))
+        keys.revoke_key(house.database, id_of(headers))
         revoked_at.append(time.monotonic())
 
     threading.Thread(target=revoke_soon).start()

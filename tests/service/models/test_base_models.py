@@ -7,6 +7,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
+from parts.hostile_models import NAMES
 from parts.tiny_models import FAMILIES, build_base_models_dir, build_hub_cache, build_tiny_checkpoint
 from service.errors import BaseModelUnavailable, DiskFull, Unacceptable
 from service.models.base_models import available, for_language, locate
@@ -106,7 +107,7 @@ def test_a_disk_too_full_to_unpack_a_bundled_model_is_named(full_disk: Path) -> 
         locate("bundled/multilingual-small", read_settings(data_dir=full_disk, cache_dir=full_disk))
 
 
-@pytest.mark.parametrize("name", ["gpt2", "../secret", "/etc", "https://evil.example/x", "roberta-base/../x", ""])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_name_that_is_not_allowed_is_refused_before_any_look(local: Settings, name: str) -> None:
     with pytest.raises(Unacceptable, match="EXTRA_BASE_MODELS"):
         locate(name, local)
