@@ -1,5 +1,6 @@
 """Classiglot as its users have it: `classiglot up` in a process of its own, spoken to over HTTP."""
 
+import math
 import os
 import sys
 import tempfile
@@ -81,13 +82,13 @@ def _wait_until_ready(client: httpx.Client) -> None:
 
 
 def hyperparameters_of(method: str, train_rows: int) -> dict[str, Any]:
-    """What a method asks for: `classiglot` nothing, `classiglot-adamw` that optimizer, and with `-equal-time` as
-    many more epochs as the default recipe's climbs cost: a step of SAM costs two of AdamW."""
-    words = method.removeprefix("classiglot").removeprefix("-")
-    asked: dict[str, Any] = {"optimizer": words.removesuffix("-equal-time")} if words else {}
-    if words.endswith("-equal-time"):
+    """What a method asks for: `classiglot` nothing, `classiglot-sam` climbs at each step, as in the paper, and with
+    `-equal-time` for half of the epochs: a step that climbs costs two that do not."""
+    optimizer = method.removeprefix("classiglot").removeprefix("-").removesuffix("-equal-time")
+    asked: dict[str, Any] = {"optimizer": optimizer, "sam_start": 0} if optimizer else {}
+    if method.endswith("-equal-time"):
         default = resolve(Hyperparameters(), train_rows=train_rows, base_model=MULTILINGUAL_SMALL)
-        asked["num_epochs"] = round(default.num_epochs * (2 - default.sam_start))
+        asked["num_epochs"] = math.ceil(default.num_epochs / 2)
     return asked
 
 

@@ -57,7 +57,11 @@ def _order(request: Request, settings: Settings) -> Order:
     dataset = _store(request, settings)
     # the head learns from training texts alone: validation loss is asked for, and is to be of texts that nobody saw
     asked = Hyperparameters(
-        batch_size=request.batch_size, num_epochs=request.epochs, seed=request.seed, head_rows="train"
+        optimizer="sam",
+        batch_size=request.batch_size,
+        num_epochs=request.epochs,
+        seed=request.seed,
+        head_rows="train",
     )
     return order_of(dataset, asked, settings, request.base_model)
 

@@ -24,7 +24,7 @@ from worker.evaluation.metrics import decide, to_matrix
 if TYPE_CHECKING:  # it brings torch
     from benchmarks.in_process import Product
 
-PRODUCT = ("classiglot", "classiglot-asam", "classiglot-adamw", "classiglot-adamw-equal-time")
+PRODUCT = ("classiglot", "classiglot-sam", "classiglot-asam", "classiglot-sam-equal-time", "classiglot-asam-equal-time")
 ROOT = Path(__file__).parent.parent
 
 

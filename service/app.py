@@ -16,6 +16,7 @@ from service.api.body_limit import BodyLimit
 from service.api.context import Context
 from service.api.following import Following
 from service.api.guard import check_every_route
+from service.api.head import HeadAsGet
 from service.api.observe import Observer
 from service.api.text_lines import MEDIA_TYPES
 from service.errors import ClassiglotError
@@ -65,6 +66,7 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
         lifespan=lifespan,
         redoc_url=None,
     )
+    app.add_middleware(HeadAsGet)
     app.add_middleware(
         BodyLimit, uploads=settings.max_upload_bytes, others=settings.max_request_bytes, streamed=MEDIA_TYPES
     )

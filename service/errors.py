@@ -34,12 +34,13 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One complaint: where it is and what to do about it. Rows count from 0 in the order sent."""
+    """One complaint: where it is and what to do about it. Rows count from 0 as sent, lines of a file from 1."""
 
     message: str
     split: str | None = None
     row: int | None = None
     field: str | None = None
+    line: int | None = None
 
 
 class ClassiglotError(Exception):

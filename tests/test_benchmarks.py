@@ -103,9 +103,9 @@ def test_runs_in_the_file_are_skipped_and_other_conditions_refused(
 
 def test_what_each_variant_of_the_product_asks_for() -> None:
     assert hyperparameters_of("classiglot", 200) == {}
-    assert hyperparameters_of("classiglot-asam", 200) == {"optimizer": "asam"}
-    longer = hyperparameters_of("classiglot-adamw-equal-time", 200)
-    assert longer == {"optimizer": "adamw", "num_epochs": 12}  # the default has 10, and climbs in a quarter of them
+    assert hyperparameters_of("classiglot-asam", 200) == {"optimizer": "asam", "sam_start": 0}
+    shorter = hyperparameters_of("classiglot-sam-equal-time", 200)
+    assert shorter == {"optimizer": "sam", "sam_start": 0, "num_epochs": 5}  # the default has 10
 
 
 def test_percentiles_by_nearest_rank() -> None:

@@ -15,8 +15,8 @@ from worker.training.probe import fit_head_to_both
 
 
 def calibrate(finished: Finished, order: Order, device: torch.device) -> tuple[ModelCard, float]:
-    """Makes head and temperature part of the weights and the thresholds part of the card that it returns. Before the
-    trained part is put back: it is enough, and quicker.
+    """Makes head and temperature part of the weights, which are rounded first, and the thresholds part of the card
+    that it returns. Before the trained part is put back: it is enough, and quicker.
 
     Temperature and thresholds come from what the head says of validation texts that it was not fitted to. The float is
     the temperature.
@@ -24,6 +24,7 @@ def calibrate(finished: Finished, order: Order, device: torch.device) -> tuple[M
     model, rows = finished.network.model, finished.part.rows
     encoder, truth = finished.texts.encoder, finished.texts.truth
     card, most = make_card(order), order.settings.max_batch_tokens
+    model.round_weights()
     if order.hyperparameters.head_rows == "train":
         logits: Floats = Classifier(model, encoder, card, device).logits(rows["val"], most).astype(float)
     else:

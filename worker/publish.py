@@ -122,13 +122,15 @@ def _make_report(
         after=calibration_error(found.scores, truth["test"], order.task),
     )
     spread = summarise([_as_repeat(result, finished, order), *repeats]) if repeats else None
+    leaked = leaked_rows(finished.texts.dataset)
+    without_leaks = measure_without_leaks(leaked, truth["test"], found.predicted, order.task)
     report = Report(
         job_id=order.job_id,
         model_id=new_id("mdl"),
         dataset_id=order.dataset_id,
         task=order.task,
         labels=order.labels,
-        warnings=report_warnings(result, beside.baselines, spread),
+        warnings=report_warnings(result, beside.baselines, spread, without_leaks),
         test=result,
         baselines=beside.baselines,
         repeats=spread,
@@ -136,9 +138,7 @@ def _make_report(
         thresholds=dict(zip(card.labels, card.thresholds, strict=True)) if order.task == "deciding" else None,
         slices=make_slices(test, truth["test"], found.predicted, order.task),
         transfer=beside.transfer,
-        without_leaks=measure_without_leaks(
-            leaked_rows(finished.texts.dataset), truth["test"], found.predicted, order.task
-        ),
+        without_leaks=without_leaks,
         suspects=beside.suspects,
         selection=Selection(
             chosen_by=CHOSEN_BY[order.hyperparameters.head_rows], test_scored_before=order.test_scored_before

@@ -1,7 +1,7 @@
 """The processes of runs, one of them started before there is a job for it.
 
-Importing torch and the rest takes longer than everything else between a job and its first step. While a worker has
-nothing to do one process has done it already, and waits for its order.
+Importing torch and the rest takes longer than everything else between a job and its first step. While a worker trains
+nothing one process does it already, and then waits for its order.
 """
 
 import threading
@@ -15,17 +15,19 @@ log = get_logger(__name__)
 
 
 class RunProcesses:
-    """At most one waits, and none is started while a run is under way. Until `keep_one_ready` there is none ahead."""
+    """At most one waits, and none is started while a run is under way that does not end soon. Until `keep_one_ready`
+    there is none ahead."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiting: TrainingProcess | None = None
         self._runs = 0
+        self._ending: set[TrainingProcess] = set()
         self._closed = False
 
     def keep_one_ready(self) -> None:
-        """Starts one now, and the next when no run is left, until `close`. One that dies before its turn is replaced
-        when a run asks for it: what killed it may do so again."""
+        """Starts one now, and the next when no run is left that goes on, until `close`. One that dies before its turn
+        is replaced when a run asks for it: what killed it may do so again."""
         threading.Thread(target=self._keep, name="spare-run", daemon=True).start()
 
     def close(self) -> None:
@@ -43,23 +45,30 @@ class RunProcesses:
         with self._changed:
             waiting, self._waiting = self._waiting, None
             self._runs += 1
+        process = None
         try:
             process = _alive(waiting) or TrainingProcess()
-            try:
-                yield process
-            finally:
-                process.kill()
+            yield process
         finally:
+            if process is not None:
+                process.kill()
             with self._changed:
                 self._runs -= 1
+                self._ending -= {process}
                 self._changed.notify_all()
+
+    def ends_soon(self, process: TrainingProcess) -> None:
+        """The next one may be started beside this run, which trains no more."""
+        with self._changed:
+            self._ending.add(process)
+            self._changed.notify_all()
 
     def _keep(self) -> None:
         """In a thread of its own, which outlives each process that it started: Linux ends a child with the thread that
         is its parent, not with the process."""
         with self._changed:
             while self._runs or not self._closed:
-                if not self._runs and self._waiting is None:
+                if not self._closed and self._waiting is None and self._runs == len(self._ending):
                     self._waiting = _start_ahead()
                 self._changed.wait()
 

@@ -133,6 +133,8 @@ class Attempt:
             try:
                 if message := message or process.next_message(POLL):
                     self.heard = time.monotonic()
+                    if message.get("phase") == "evaluating":
+                        self._make_way(process)
                     self.record.write_down(message, dataset)
                     message = None
                 self._look_after(process)
@@ -140,6 +142,16 @@ class Attempt:
                 if self._too_slow_to_stop():
                     raise LeaseLost("the worker stops while the database is away; the lease runs out") from error
                 self._pause()
+
+    def _make_way(self, process: TrainingProcess) -> None:
+        """The next run may get ready beside this one, which trains no more, if a job waits for it: else the seconds
+        of processors that it takes would only make this one longer."""
+        if self.job.hyperparameters.get("repeats", 1) > 1:
+            return  # it trains again, under another seed
+        with self.database.read() as tx:
+            others_wait = bool(job_rows.oldest_queued(tx, 1))
+        if others_wait:
+            self.processes.ends_soon(process)
 
     def _look_after(self, process: TrainingProcess) -> None:
         """Keeps the lease, and ends the run when that is asked for or it does not get on."""

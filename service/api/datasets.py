@@ -1,14 +1,15 @@
 """`/datasets`"""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
+from service.api import examples
 from service.api.body_limit import content_type
 from service.api.context import Context, In
 from service.api.fields import After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, rfc3339
@@ -64,6 +65,8 @@ Columns = Annotated[dict[str, Any], WithJsonSchema(_COLUMNS)]
 
 class DatasetBody(DatasetFields):
     """A data set as JSON: each split `{"Text": […], "Labels": […]}`, other columns welcome."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DATASET]})
 
     train: Columns
     val: Columns | None = None
@@ -121,7 +124,8 @@ def _json_schema() -> dict[str, Any]:
 
 _FORM = {"type": "object", "required": ["name", "train"]} | {
     "properties": {name: {"type": "string", "format": "binary"} for name in SPLITS}
-    | {name: {"type": "string"} for name in ("name", "task", "language", "split")}
+    | {name: {"type": "string", "examples": [example]} for name, example in examples.FORM.items()}
+    | {"task": {"type": "string", "enum": ["", *get_args(Task)]}}  # a page sends what is not chosen as an empty field
 }
 _FORM_HOLDS = "it holds name, task, language and split as fields, and train, val and test as files"
 _BODIES = {
@@ -186,18 +190,28 @@ async def _read_form(request: Request) -> Submission:
 
 
 async def _from_form(form: FormData) -> Submission:
-    files = {name: part for name, part in form.multi_items() if isinstance(part, UploadFile)}
-    fields: dict[str, Any] = {name: part for name, part in form.multi_items() if not isinstance(part, UploadFile)}
-    if len(files) + len(fields) != len(form.multi_items()):
+    parts = [(name, part) for name, part in form.multi_items() if not _is_left_empty(name, part)]
+    files = {name: part for name, part in parts if isinstance(part, UploadFile)}
+    fields: dict[str, Any] = {name: part for name, part in parts if not isinstance(part, UploadFile)}
+    if len(files) + len(fields) != len(parts):
         raise Unacceptable("the form names a field twice; send each once")
     for name in files.keys() - set(SPLITS):
         raise _refused(name[:60], "is not a known file; the files are train, val and test")
+    for name in sorted(fields.keys() & set(SPLITS)):
+        raise _refused(name, "is not a file; send its rows as one (with curl: -F train=@train.csv)")
     if "train" not in files:
         raise _refused("train", "is missing; send the training rows as a file")
     if "split" in fields:
         fields["split"] = parse_json(fields["split"].encode(errors="replace"), "the field split")
     checked = _check(DatasetFields, fields)
     return _submission(checked, {name: Upload(part.filename or "", await part.read()) for name, part in files.items()})
+
+
+def _is_left_empty(name: str, part: str | UploadFile) -> bool:
+    """What a page sends of a field that nobody filled in, and of a file that nobody chose."""
+    if isinstance(part, UploadFile):
+        return not part.filename and not part.size
+    return not part and name in _FORM["properties"]
 
 
 def _submission(fields: DatasetFields, splits: dict[str, Upload | object]) -> Submission:

@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, In
-from service.api.fields import Id, NeverNull, PageOf, rfc3339
+from service.api.fields import DIGITS, Id, NeverNull, PageOf, rfc3339
 from service.api.following import News
 from service.api.guard import REFUSALS, Reader, credentials_of
 from service.api.jobs import find_job
+from service.api.negotiate import NEGOTIATED, preferred
 from service.api.problems import responses
 from service.errors import ClassiglotError, Unavailable
 from service.store import events as event_rows
@@ -21,7 +22,6 @@ from service.store.records import FINAL, EventRecord, Page
 
 router = APIRouter(tags=["jobs"], responses=REFUSALS)
 PING_SECONDS = 15.0
-DIGITS = r"^[0-9]{1,15}$"
 Number = Annotated[str | None, Query(pattern=DIGITS, description="the id of the last event seen"), NeverNull()]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", pattern=DIGITS), NeverNull()]
 
@@ -56,6 +56,7 @@ def view(event: EventRecord) -> EventView:
 async def list_events(
     job_id: Id,
     request: Request,
+    response: Response,
     context: In,
     access: Reader,
     after: Number = None,
@@ -65,13 +66,14 @@ async def list_events(
     """Oldest first. With `Accept: text/event-stream` live, until the job is final; resumable with `Last-Event-ID`."""
     job = await run_in_threadpool(find_job, access.project, job_id, context)
     start = int(last_event_id or after or 0)
-    if "text/event-stream" not in request.headers.get("accept", ""):
+    if preferred(request, ("application/json", "text/event-stream")) == "application/json":
+        response.headers.update(NEGOTIATED)
         page = await run_in_threadpool(_read, context, access.project, job_id, limit, start)
         return PageOf(data=[view(event) for event in page.data], has_more=page.has_more)
     if job.status in FINAL and start >= job.last_event:
-        return Response(status_code=204)  # tells an EventSource that asks again to stop asking
+        return Response(status_code=204, headers=NEGOTIATED)  # tells an EventSource that asks again to stop asking
     return EventSourceResponse(
-        _stream(context, request, access.project, job_id, start), headers={"Cache-Control": "no-store"}
+        _stream(context, request, access.project, job_id, start), headers=NEGOTIATED | {"Cache-Control": "no-store"}
     )
 
 

@@ -1,5 +1,6 @@
 """Field types that several bodies and queries share."""
 
+import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
@@ -19,21 +20,42 @@ def _safe(text: str) -> str:
     return text
 
 
+def _tidy(name: str) -> str:
+    """Names that look alike are one: no spaces around it, and of Unicode's two forms of `Ü` always the same."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
+NAME = r"^\p{Zs}*[\p{L}\p{N}][\p{L}\p{M}\p{N}_. -]*\p{Zs}*$"
+LANGUAGE = r"^[\p{L}][\p{L}\p{M} _-]*$"
+ID = r"^[a-z0-9_]+$"
+DIGITS = r"^[0-9]{1,15}$"
+KEY = r"^[\x21-\x7e]+$"
+WORDS = {  # what a pattern asks for, for whoever is refused by it
+    NAME: "must consist of letters, digits, spaces and `_ . -`, and begin with a letter or a digit",
+    LANGUAGE: "must be the name of a language or its code, such as `german` or `de`: letters, spaces, `_` and `-`",
+    ID: "must be an id as the service gave it: small letters, digits and `_`",
+    DIGITS: "must be an event's id as the service gave it: digits",
+    KEY: "must consist of ASCII letters, digits and signs, without spaces",
+}
 SafeText = Annotated[str, AfterValidator(_safe)]
 # The constraints come first: after a function they would be checked, but be missing from the OpenAPI document.
 Name = Annotated[
     str,
-    StringConstraints(pattern=r"^[\p{L}\p{N}][\p{L}\p{M}\p{N}_. -]*$", max_length=100),
+    StringConstraints(pattern=NAME, max_length=100),
     AfterValidator(_safe),
+    AfterValidator(_tidy),
     Field(description="letters, digits, spaces, and `_ . -`; starts with a letter or a digit"),
+]
+ModelName = Annotated[  # or the id of a version
+    str, StringConstraints(max_length=100), AfterValidator(_safe), AfterValidator(_tidy)
 ]
 Language = Annotated[
     str,
-    StringConstraints(pattern=r"^[\p{L}][\p{L}\p{M} _-]*$", max_length=50),
+    StringConstraints(pattern=LANGUAGE, max_length=50),
     AfterValidator(_safe),
     Field(description="`english`, `german`, `french`, or any other; two-letter codes work too"),
 ]
-Id = Annotated[str, Path(max_length=60, pattern=r"^[a-z0-9_]+$")]
+Id = Annotated[str, Path(max_length=60, pattern=ID)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -48,12 +70,12 @@ class NeverNull:
 
 After = Annotated[
     str | None,
-    Query(max_length=60, pattern=r"^[a-z0-9_]+$", description="the last id of the page before"),
+    Query(max_length=60, pattern=ID, description="the last id of the page before"),
     NeverNull(),
 ]
 IdempotencyKey = Annotated[
     str | None,
-    Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$"),
+    Header(alias="Idempotency-Key", min_length=1, max_length=255, pattern=KEY),
     NeverNull(),
 ]
 

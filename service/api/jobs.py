@@ -4,12 +4,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from service.api import examples
 from service.api.context import Context, In
-from service.api.fields import After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, SafeText, rfc3339
+from service.api.fields import ID, After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, SafeText, rfc3339
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.json_route import JsonRoute
+from service.api.negotiate import NEGOTIATED, preferred
 from service.api.problems import responses
 from service.errors import Conflict
 from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT, Report
@@ -21,12 +23,15 @@ from service.store.records import JobRecord, Status
 
 router = APIRouter(tags=["jobs"], route_class=JsonRoute, responses=REFUSALS)
 _TEXT = {"schema": {"type": "string"}}
+_REPORTS = {"application/json": REPORT_JSON, "text/plain": REPORT_TEXT, "text/html": REPORT_PAGE}
 MetadataKey = Annotated[SafeText, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[SafeText, StringConstraints(max_length=512)]
 
 
 class JobBody(Body):
-    dataset_id: Annotated[str, StringConstraints(max_length=60, pattern=r"^[a-z0-9_]+$")]
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.JOB]})
+
+    dataset_id: Annotated[str, StringConstraints(max_length=60, pattern=ID)]
     name: Name | None = Field(default=None, description="the model's name; default: the data set's")
     language: Language | None = Field(default=None, description="chooses the base model; default: the data set's")
     base_model: SafeText | None = Field(default=None, min_length=1, max_length=200, description="instead of language")
@@ -152,10 +157,6 @@ def get_report(job_id: Id, request: Request, context: In, access: Reader) -> Fil
     if job.model_id is None:
         raise Conflict(f"the job is {job.status}; only a job that succeeded has a report", code="report_not_ready")
     folder = context.artifacts.open("reports", job.model_id)
-    accepted = request.headers.get("accept", "")
-    if "text/html" in accepted:
-        policy = {"Content-Security-Policy": PAGE_POLICY}
-        return FileResponse(folder / REPORT_PAGE, media_type="text/html", headers=policy)
-    if "text/plain" in accepted:
-        return FileResponse(folder / REPORT_TEXT, media_type="text/plain")
-    return FileResponse(folder / REPORT_JSON, media_type="application/json")
+    media_type = preferred(request, list(_REPORTS))
+    headers = NEGOTIATED | ({"Content-Security-Policy": PAGE_POLICY} if media_type == "text/html" else {})
+    return FileResponse(folder / _REPORTS[media_type], media_type=media_type, headers=headers)

@@ -23,6 +23,8 @@ class JsonRoute(APIRoute):
     A route with a body raises: UnsupportedMedia, Unreadable, TooLarge.
     """
 
+    takes = "application/json"  # what a body of another media type is told
+
     def most_values(self, _settings: Settings, /) -> int:
         """In a body, its keys included; more are refused before any is read."""
         return MOST_VALUES
@@ -32,6 +34,7 @@ class JsonRoute(APIRoute):
 
         async def read_and_handle(request: Request) -> Response:
             strict = _StrictRequest(request.scope, request.receive)
+            strict.takes = self.takes
             await admit_early(strict, self.dependant)  # nobody has us read a body who may not send one
             if self.body_field:
                 strict.most_values = self.most_values(request.app.state.context.settings)
@@ -42,12 +45,13 @@ class JsonRoute(APIRoute):
 
 
 class _StrictRequest(Request):
+    takes = JsonRoute.takes
     most_values = MOST_VALUES
 
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
             if content_type(self.scope) != "application/json":
-                raise UnsupportedMedia("send the body as application/json")
+                raise UnsupportedMedia(f"send the body as {self.takes}")
             body = await self.body()
             parse = partial(parse_json, body, most_values=self.most_values)
             self._json = parse() if len(body) <= SMALL else await run_in_threadpool(parse)

@@ -18,7 +18,7 @@ router = APIRouter(tags=["models"], responses=REFUSALS)
 
 
 class ModelView(BaseModel):
-    """One immutable version. `best`: whether it answers for its name."""
+    """One immutable version. `best`: whether it answers for its name; `pinned`: because it was promoted to that."""
 
     id: str
     name: str
@@ -29,6 +29,7 @@ class ModelView(BaseModel):
     dataset_id: str
     job_id: str
     best: bool
+    pinned: bool
     metrics: dict[str, Any]
     created_at: str | None
 
@@ -36,7 +37,8 @@ class ModelView(BaseModel):
 def view(record: ModelRecord, best: bool) -> ModelView:
     plain = ("id", "name", "version", "task", "labels", "base_model", "dataset_id", "job_id", "metrics")
     parts: dict[str, Any] = {name: getattr(record, name) for name in plain}
-    return ModelView(best=best, created_at=rfc3339(record.created_at), **parts)
+    pinned = best and record.pinned_at is not None  # one that was pinned earlier is so no more
+    return ModelView(best=best, pinned=pinned, created_at=rfc3339(record.created_at), **parts)
 
 
 @router.get("/models", response_model=PageOf[ModelView], responses=responses(422))

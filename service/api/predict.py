@@ -3,18 +3,20 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, FailFast, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, FailFast, Field, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 
+from service.api import examples
 from service.api.context import Context, In
-from service.api.fields import Body, SafeText
+from service.api.fields import Body, ModelName, SafeText
 from service.api.guard import REFUSALS, Predictor
 from service.api.json_route import JsonRoute
 from service.api.leaving import unless_left
 from service.api.observe import PREDICTED_TEXTS
-from service.api.predict_lines import DOCUMENTED
+from service.api.predict_lines import ANSWERED, DOCUMENTED, OPTIONS
 from service.api.problems import responses
-from service.api.text_lines import why_no_text
+from service.api.query import refuse_unknown
+from service.api.text_lines import MEDIA_TYPES, why_no_text
 from service.errors import Detail, TooLarge, Unacceptable
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
 from service.inference.shelf import Loaded
@@ -28,6 +30,8 @@ BESIDE_TEXTS = 100  # values of a body; the other fields have not nearly so many
 class TextsRoute(JsonRoute):
     """Far more texts than are taken are refused unread; `_check_texts` tells exactly of a few more."""
 
+    takes = f"{JsonRoute.takes}, or with a text a line as one of {', '.join(MEDIA_TYPES)}"
+
     def most_values(self, settings: Settings, /) -> int:
         return settings.max_texts + BESIDE_TEXTS
 
@@ -40,8 +44,10 @@ Text = Annotated[SafeText, WithJsonSchema({"type": "string", "minLength": 1, "pa
 class PredictBody(Body):
     """`threshold` is for deciding; choosing has none. `top_k` bounds `scores`, not `labels`."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PREDICTION]})
+
     texts: Annotated[list[Text], FailFast()] = Field(min_length=1)  # a complaint of each would be far larger than it
-    model: SafeText | None = Field(default=None, max_length=100, description="a name or an id")
+    model: ModelName | None = Field(default=None, description="a name or an id")
     top_k: int | None = Field(default=None, ge=1)
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
 
@@ -71,14 +77,15 @@ class PredictView(BaseModel):
     "/predict",
     response_model=PredictView,
     openapi_extra=DOCUMENTED,
-    responses=responses(400, 404, 413, 415, 422, 429, 500, 503),
+    responses=responses(400, 404, 413, 415, 422, 429, 500, 503) | ANSWERED,
 )
 async def predict(body: PredictBody, request: Request, context: In, access: Predictor) -> Response:
     """Labels for texts, in the order asked. A name answers with its best version.
 
-    Any number of texts may be sent as NDJSON (`{"text": "…"}` a line) or CSV, with `model`, `top_k` and `threshold` in
-    the query; the answer then is NDJSON, a line for each row.
+    Any number of texts may be sent as NDJSON (`{"text": "…"}` a line), CSV or TSV, with `model`, `top_k` and
+    `threshold` in the query; the answer then is NDJSON, a line for each row.
     """
+    refuse_unknown(request, (), f"beside a body of JSON the options {', '.join(OPTIONS)} are keys of it")
     context.engine.must_have_room()  # before any work: in an overload, refusals must cost little
     _check_texts(body.texts, context)
     return await unless_left(request, _predict(body, context, access.project))

@@ -1,4 +1,4 @@
-"""`/predict` for any number of texts: NDJSON or CSV in, one line of NDJSON out for each row, in constant memory."""
+"""`/predict` for any number of texts: NDJSON, CSV or TSV in, a line of NDJSON out for each row, in constant memory."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from itertools import islice
-from typing import IO, Annotated
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
@@ -15,12 +15,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Match
 from starlette.types import Scope
 
+from service.api import examples
 from service.api.body_limit import content_type
 from service.api.context import In
-from service.api.fields import SafeText
+from service.api.fields import ModelName
 from service.api.guard import Predictor
 from service.api.observe import PREDICTED_TEXTS
-from service.api.text_lines import MEDIA_TYPES, Fault, read_texts
+from service.api.query import refuse_unknown
+from service.api.text_lines import MEDIA_TYPES, TABLES, Fault, read_texts
 from service.errors import InferenceFailed, Overloaded
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
 from service.inference.shelf import Loaded
@@ -42,12 +44,13 @@ class LinesRoute(APIRoute):
 
 
 router = APIRouter(tags=["predict"], route_class=LinesRoute)
+OPTIONS = ("model", "top_k", "threshold")  # of a request: here in the query, beside JSON in the body
+_NDJSON = {"type": "string", "description": '{"text": "…"} a line', "examples": [examples.NDJSON]}
+_TABLE = {"type": "string", "description": "with a header that names `text`", "examples": [examples.TABLE]}
+ANSWERED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 DOCUMENTED = {  # beside the JSON body, which has the same path
     "requestBody": {
-        "content": {
-            "application/x-ndjson": {"schema": {"type": "string", "description": '{"text": "…"} a line'}},
-            "text/csv": {"schema": {"type": "string", "description": "with a header that names `text`"}},
-        }
+        "content": {"application/x-ndjson": {"schema": _NDJSON}} | {kind: {"schema": _TABLE} for kind in TABLES}
     }
 }
 
@@ -57,12 +60,13 @@ async def predict_lines(
     request: Request,
     context: In,
     access: Predictor,
-    model: Annotated[SafeText | None, Query(max_length=100)] = None,
+    model: Annotated[ModelName | None, Query()] = None,
     top_k: Annotated[int | None, Query(ge=1)] = None,
     threshold: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
 ) -> StreamingResponse:
     """The body is taken in whole before the first answer, for most clients read nothing while they send: were
     answers held back by that, and the body by the answers, both would wait for ever."""
+    refuse_unknown(request, OPTIONS, f"the options are {', '.join(OPTIONS)}")
     loaded = await context.shelf.take(access.project, model)
     body: IO[bytes] = tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)  # noqa: SIM115  (closed with the answer)
     try:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from service.datasets.complaints import shorten
+from service.api.faults import read_faults
 from service.errors import ClassiglotError, ClientLeft, Detail, DiskFull, Overloaded, Unavailable
 from service.logs import get_logger
 from service.store.artifacts import is_full
@@ -23,6 +23,7 @@ log = get_logger(__name__)
 class ProblemDetail(BaseModel):
     split: str | None = None
     row: int | None = None
+    line: int | None = None
     field: str | None = None
     message: str
 
@@ -62,7 +63,7 @@ def problem(
 
 
 def _set_fields(detail: Detail) -> dict[str, Any]:
-    named = {"split": detail.split, "row": detail.row, "field": detail.field}
+    named = {"split": detail.split, "row": detail.row, "line": detail.line, "field": detail.field}
     return {name: value for name, value in named.items() if value is not None} | {"message": detail.message}
 
 
@@ -83,26 +84,13 @@ async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         return problem(
             404, "not_found", "there is nothing with this id; GET /datasets, /jobs and /models list what there is"
         )
-    details = [Detail(_message(fault), field=_field(fault["loc"])) for fault in faults[:100]]
-    first = f"{details[0].field}: {details[0].message}" if details[0].field else details[0].message
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    return problem(422, "request_invalid", f"the request was refused: {first}{more}", details)
-
-
-def _field(location: tuple[str | int, ...]) -> str | None:
-    """`hyperparameters.rho` out of `("body", "hyperparameters", "rho", "constrained-float")`; long keys are cut."""
-    place = [shorten(str(part)) for part in location[1:]]
-    if place[:1] == ["hyperparameters"]:
-        place = place[:2]  # the rest says which side of `float | "auto"` complains
-    return ".".join(place) or None
-
-
-def _message(fault: Mapping[str, Any]) -> str:
-    if fault["type"] == "extra_forbidden":
-        return "is not a known key; remove it or correct its spelling"
-    if fault["type"] == "missing":
-        return "is missing"
-    return str(fault["msg"]).removeprefix("Value error, ")
+    details = read_faults(faults)
+    first = details[0]
+    row = f", row {first.row}" if first.row is not None else ""
+    where = f"{first.field}{row}: " if first.field else ""
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    message = f"the request was refused: {where}{first.message}{more}"
+    return problem(422, "request_invalid", message, details[:100])
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -130,11 +118,13 @@ async def _http(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _methods_here(request: Request) -> str:
-    """Of every route with this path. The router itself names those of the first that it meets."""
+    """Of every route with this path. The router itself names those of the first that it meets, and nothing of HEAD,
+    which is answered wherever GET is."""
     scope = {name: request.scope[name] for name in ("type", "path", "root_path", "headers")}
     matches = {
         method: [route.matches(scope | {"method": method})[0] for route in request.app.routes] for method in METHODS
     }
+    matches["HEAD"] = matches["GET"]
     return ", ".join(method for method in METHODS if Match.FULL in matches[method])
 
 

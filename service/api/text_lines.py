@@ -1,18 +1,19 @@
-"""The texts of a prediction too long for one JSON body: NDJSON or CSV, read from a file piece by piece."""
+"""The texts of a prediction too long for one JSON body: NDJSON, CSV or TSV, read from a file piece by piece."""
 
 import csv
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, repeat
 from typing import IO
 
 from service.datasets.checks import why_unsafe
 from service.datasets.json_text import parse_json
 from service.datasets.lines import TableLines, bounded_lines, row_bytes
+from service.datasets.tables import delimiter_of, header_line, trimmed, why_not_a_row
 from service.errors import ClassiglotError, Unreadable
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
-CSV = "text/csv"
-MEDIA_TYPES = (*NDJSON, CSV)
+TABLES = {"text/csv": ",", "text/tab-separated-values": "\t"}
+MEDIA_TYPES = (*NDJSON, *TABLES)
 
 
 class Fault(str):
@@ -21,7 +22,7 @@ class Fault(str):
 
 def read_texts(file: IO[bytes], media_type: str, longest: int) -> Iterator[str | Fault]:
     """One entry a row. `longest`: bytes of a text. Raises: Unreadable at once, when no row or text column is there."""
-    rows = _of_csv(file, longest) if media_type == CSV else _of_ndjson(file, longest)
+    rows = _of_table(file, TABLES[media_type], longest) if media_type in TABLES else _of_ndjson(file, longest)
     first = next(rows, None)
     if first is None:
         raise Unreadable("there is no text in the body; send one a line")
@@ -52,27 +53,41 @@ def _text_of_line(line: bytes) -> str | Fault:
         value = parse_json(line, "the line")
     except ClassiglotError as error:
         return Fault(error.message)
-    text = value.get("text") if isinstance(value, dict) else value
-    return text if isinstance(text, str) else Fault('must be {"text": "…"} or a string')
+    texts = [value]
+    if isinstance(value, dict):
+        texts = [text for name, text in value.items() if name.casefold() == "text"]
+    is_one = len(texts) == 1 and isinstance(texts[0], str)
+    return texts[0] if is_one else Fault('must be {"text": "…"} or a string')
 
 
-def _of_csv(file: IO[bytes], longest: int) -> Iterator[str | Fault]:
-    """RFC 4180 with a header that names `text`."""
+def _of_table(file: IO[bytes], delimiter: str, longest: int) -> Iterator[str | Fault]:
+    """What `service.datasets` reads, without labels. An empty line is the row of a spreadsheet's empty cell."""
     lines = TableLines(file, row_bytes(longest))
-    rows = csv.reader(lines, strict=True)
     try:
-        header = [name.strip().casefold() for name in next(rows, [])]
+        first = header_line(lines)
+        delimiter = delimiter_of(first, delimiter)
+        rows = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+        header = trimmed([name.strip().casefold() for name in next(rows, [])], 0)
         if header.count("text") != 1:
             raise Unreadable("the first line must be a header with exactly one column `text`")
+        empty = 0  # lines that are no rows where the file ends with them
         for cells in rows:
-            lines.read = 0
-            if cells:
-                yield _cell(cells, header.index("text"))
+            lines.end_row()
+            if not cells or (len(cells) == 1 and cells[0].isspace()):
+                empty += 1
+                continue
+            yield from repeat("", empty)
+            empty = 0
+            yield _text_of_cells(trimmed(cells, len(header)), header, delimiter)
     except csv.Error as error:
-        yield Fault(f"line {rows.line_num}: {error}; is a quotation mark left open? nothing after it was read")
+        yield Fault(f"line {lines.number}: {error}; is a quotation mark left open? nothing after it was read")
     except UnicodeDecodeError:
         yield Fault("is not UTF-8, and nothing after it was read; save the file as UTF-8 and send it again")
 
 
-def _cell(cells: list[str], column: int) -> str | Fault:
-    return cells[column] if column < len(cells) else Fault("has no cell in the column `text`")
+def _text_of_cells(cells: list[str], header: list[str], delimiter: str) -> str | Fault:
+    """A cell more, and the text may have been cut in two; with fewer it is whole, if it is there."""
+    column = header.index("text")
+    if len(cells) > len(header) or column >= len(cells):
+        return Fault(why_not_a_row(cells, header, delimiter))
+    return cells[column]

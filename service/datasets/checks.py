@@ -15,11 +15,13 @@ MAX_LABEL = 200  # characters
 def infer_task(splits: Mapping[str, RawSplit]) -> tuple[Task, list[Place]]:
     """Lists of labels mean deciding, single strings choosing.
 
-    In a table's cells, a separator anywhere, or a row without a label, means deciding; such cells are returned,
-    where nothing but they decided it.
+    A table cannot show which it is: where all splits are tables, a separator in a cell, or a row without a label,
+    means deciding; such cells are returned, where nothing but they decided it.
     """
     if any(isinstance(row.labels, list) for split in splits.values() for row in split.rows):
         return "deciding", []
+    if any(isinstance(row.labels, str) for split in splits.values() if not split.cells for row in split.rows):
+        return "choosing", []
     cells = [
         (name, number)
         for name, split in splits.items()
@@ -86,11 +88,9 @@ def _labels(row: RawRow, cells: bool, task: Task, split: str, number: int, compl
         value = (
             value.strip() if task == "choosing" else [part.strip() for part in value.split(SEPARATOR) if part.strip()]
         )
-    if task == "choosing" and not isinstance(value, str):
-        return complain("must be one string, because the task is choosing; lists of labels are for deciding")
-    if task == "deciding" and not isinstance(value, list):
-        return complain("must be a list of strings, because the task is deciding; an empty list means no label")
-    labels = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]  # a list, just checked
+    if not isinstance(value, str if task == "choosing" else list):
+        return complain(_why_of_other_type(value, task))
+    labels = [value] if isinstance(value, str) else list(value)
     for label in labels:
         if message := _label_fault(label):
             return complain(message)
@@ -99,7 +99,27 @@ def _labels(row: RawRow, cells: bool, task: Task, split: str, number: int, compl
     return tuple(labels)
 
 
+def _why_of_other_type(value: object, task: Task) -> str:
+    """Numbers and nulls first: that they are not strings is what their sender does not think of."""
+    if isinstance(value, int | float):
+        written = "in quotation marks" if task == "choosing" else "as a list of strings, because the task is deciding"
+        return f"is {_kind(value)}; write it {written}"
+    if value is None:
+        return "is null; give every row a label, or [] where the task is deciding and none applies"
+    if task == "choosing":
+        return "must be one string, because the task is choosing; lists of labels are for deciding"
+    return "must be a list of strings, because the task is deciding; an empty list means no label"
+
+
+def _kind(value: float) -> str:
+    return str(value).lower() if isinstance(value, bool) else "a number"
+
+
 def _label_fault(label: object) -> str | None:
+    if label is None:
+        return "holds null; leave it out of the list"
+    if isinstance(label, int | float):
+        return f"holds {_kind(label)}; write it in quotation marks"
     if not isinstance(label, str):
         return "must hold strings only"
     if not label.strip():
@@ -122,9 +142,9 @@ def _check_extra(row: RawRow, split: str, number: int, max_bytes: int, complaint
 def check_labels(dataset: Dataset, settings: Settings, complaints: Complaints) -> None:
     """Complaints about the label set: too few, too many, or a label that cannot be learnt."""
     known = {label for row in dataset.splits["train"] for label in row.labels}
-    least = 2 if dataset.task == "choosing" else 1
+    least, needed = (2, "2 different labels to tell apart") if dataset.task == "choosing" else (1, "1 label")
     if len(dataset.labels) < least:
-        complaints.add(f"train needs at least {least} different labels to tell apart", split="train", field="Labels")
+        complaints.add(f"train needs at least {needed}; add examples", split="train", field="Labels")
     if len(dataset.labels) > settings.max_labels:
         complaints.add(
             f"{len(dataset.labels)} different labels; the most here is {settings.max_labels}", field="Labels"

@@ -24,6 +24,10 @@ class Example:
     extra: Mapping[str, Scalar] = field(default_factory=lambda: NOTHING)
     sent_row: int | None = None
 
+    def place(self, split: str, row: int) -> Place:
+        """Where its sender finds it, now that it is this row of this split."""
+        return (split, row) if self.sent_row is None else ("train", self.sent_row)
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
@@ -39,8 +43,7 @@ class Dataset:
 
     def place(self, split: str, row: int) -> Place:
         """Where its sender finds a row of a split."""
-        sent_row = self.splits[split][row].sent_row
-        return (split, row) if sent_row is None else ("train", sent_row)
+        return self.splits[split][row].place(split, row)
 
     def summary(self) -> Json:
         """`{"train": {"rows": 192, "labels": {"a": 64, "b": 128}}, …}`"""

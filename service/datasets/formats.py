@@ -2,8 +2,8 @@
 
 `.json` and JSON bodies  {"Text": […], "Labels": […], "any other column": […]}
 `.jsonl`                 {"text": "…", "label": "…"} or {"text": "…", "labels": ["…"]} a line
-`.csv`, `.tsv`           a header with `text` and `label` or `labels`; several labels in a cell: a|b;
-                         semicolons where the header is one column without them
+`.csv`, `.tsv`           a header with `text` and `label` or `labels`; several labels in a cell: a|b; between cells
+                         whichever of comma, semicolon and tab gives the header these columns
 Column names are compared without regard to case. Rows count from 0, lines of a file from 1.
 """
 
@@ -67,13 +67,14 @@ def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settin
     values = 0
     for number, line in islice(lines, settings.max_rows + 1):
         row = RawRow(None, None, {})
+        complaints.begin_row(split, number)
         if line is None:
-            complaints.add(f"line {number} is longer than {longest} bytes; cut its text", split=split, row=len(rows))
+            complaints.add(f"is longer than {longest} bytes; cut its text", split=split, row=len(rows))
         else:
             try:
-                value = parse_json(line, f"line {number}")
+                value = parse_json(line, "the line")
                 values += count_parsed(value)
-                row = _row_of_object(value, known, number, split, len(rows), complaints)
+                row = _row_of_object(value, known, split, len(rows), complaints)
             except ClassiglotError as error:
                 complaints.add(error.message, split=split, row=len(rows))
         rows.append(row)
@@ -84,11 +85,11 @@ def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settin
 
 
 def _row_of_object(
-    value: object, known: dict[tuple[str, ...], Columns], line: int, split: str, row: int, complaints: Complaints
+    value: object, known: dict[tuple[str, ...], Columns], split: str, row: int, complaints: Complaints
 ) -> RawRow:
     """`known`: columns by the names of a row, which are the same in most."""
     if not isinstance(value, dict):
-        complaints.add(f'line {line} must be an object {{"text": …, "label": …}}', split=split, row=row)
+        complaints.add('must be an object {"text": …, "label": …}', split=split, row=row)
     elif columns := known.get(names := tuple(value)) or find_columns(names, split, complaints, row=row):
         return known.setdefault(names, columns).row(value)
     return RawRow(None, None, {})

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from service.access.quotas import check_room_for_bytes
 from service.datasets.checks import check_labels, infer_task, to_examples
-from service.datasets.complaints import Complaints
+from service.datasets.complaints import Complaints, counted
 from service.datasets.dataset import SPLITS, Dataset, Example, folded
 from service.datasets.files import write_dataset
 from service.datasets.formats import read_columns, read_file
@@ -191,10 +192,18 @@ def _cut_missing(splits: dict[str, list[Example]], cut: Cut, complaints: Complai
         kinds = [folded(row.text) for row in rows]  # a text in two splits would flatter the model
         names = cut_rows([row.labels for row in rows], shares, cut.seed, kinds)
         splits = splits | {name: [row for row, own in zip(rows, names, strict=True) if own == name] for name in shares}
-        for name in shares:
+        for name, share in shares.items():
             if not splits[name]:
-                complaints.add(
-                    f"train is too small to cut {name} from it; add rows or send {name} yourself", split=name
-                )
+                complaints.add(_why_none_was_cut(name, share, rows), split=name)
     complaints.raise_if_any()
     return {name: splits[name] for name in SPLITS}
+
+
+def _why_none_was_cut(name: str, share: float, rows: Sequence[Example]) -> str:
+    """Where there are rows enough, the only example of a label stays in train: what is not there cannot be learnt."""
+    examples = Counter(label for row in rows for label in row.labels)
+    alone = sum(count == 1 for count in examples.values())
+    if alone and share * len(rows) >= 1:
+        few = f"{alone} of {counted(len(examples), 'label')} have one example, which train needs, so none is left"
+        return f"{few} to cut {name} from; add examples of each label, merge labels, or send {name} yourself"
+    return f"train is too small to cut {name} from it; add rows or send {name} yourself"

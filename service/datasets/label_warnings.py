@@ -1,9 +1,11 @@
 """Warnings about labels: what cannot be measured, cannot be learnt, or contradicts itself."""
 
 import unicodedata
+from collections.abc import Collection
 
 from service.datasets.complaints import counted, listed, warning
 from service.datasets.dataset import SPLITS, Dataset, count_labels, folded
+from service.datasets.rows import SEPARATOR
 from service.store.records import Json
 
 FEW_CELLS = 0.1  # of all rows
@@ -11,11 +13,13 @@ FEW = 8  # examples in train; with fewer, what a label means is hardly learnt
 
 
 def label_warnings(dataset: Dataset) -> list[Json]:
-    """`task_inferred`, `label_sets_differ`, `few_examples`, `similar_label_names` and `conflicting_labels`."""
+    """`task_inferred`, `label_sets_differ`, `few_examples`, `joined_labels`, `similar_label_names` and
+    `conflicting_labels`."""
     return [
         *_inferred_task(dataset),
         *_missing_labels(dataset),
         *_rare_labels(dataset),
+        *_joined_labels(dataset),
         *_similar_names(dataset.labels),
         *_conflicts(dataset),
     ]
@@ -52,6 +56,31 @@ def _rare_labels(dataset: Dataset) -> list[Json]:
     examples = f"fewer than {FEW} examples in train (the rarest, {rare[0]!r}, has {counts[rare[0]]})"
     message = f"{counted(len(rare), 'label')} with {examples}: {listed(rare)}; add examples, or merge or remove them"
     return [warning("few_examples", message)]
+
+
+def _joined_labels(dataset: Dataset) -> list[Json]:
+    """One that names every row with a label such as 'a;b' where 'a' and 'b' are labels too."""
+    known = set(dataset.labels)
+    joined = {label for label in known if any(_is_joined(label, mark, known) for mark in ";,")}
+    if not joined:
+        return []
+    rows = [
+        dataset.place(split, number)
+        for split in SPLITS
+        for number, row in enumerate(dataset.splits[split])
+        if not joined.isdisjoint(row.labels)
+    ]
+    found = f"{counted(len(joined), 'label')} made of others of the set, in {counted(len(rows), 'row')}"
+    message = (
+        f"{found}: {listed(sorted(joined))}; if several labels are meant, write {SEPARATOR} between them in tables, "
+        "and lists of strings in JSON"
+    )
+    return [warning("joined_labels", message, rows)]
+
+
+def _is_joined(label: str, mark: str, labels: Collection[str]) -> bool:
+    parts = [part.strip() for part in label.split(mark) if part.strip()]
+    return len(parts) > 1 and all(part in labels for part in parts)
 
 
 def _similar_names(labels: list[str]) -> list[Json]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.datasets.complaints import Complaints, shorten
+from service.datasets.complaints import Complaints, counted, listed, shorten
 
 SEPARATOR = "|"  # between several labels in a table's cell
 LABEL_COLUMNS = ("labels", "label")
@@ -39,16 +39,24 @@ class Columns:
         return RawRow(values[self.text], values[self.labels], {name: values[name] for name in self.others})
 
 
+def _found(header: Sequence[str], *, is_header: bool) -> str:
+    """What is there instead. Where no name is right it may be the first row, and texts are not sent back."""
+    if is_header:
+        return listed([shorten(name) for name in header], most=10)
+    return f"{counted(len(header), 'other')}; is a name misspelt, or the header missing?"
+
+
 def find_columns(header: Sequence[str], split: str, complaints: Complaints, row: int | None = None) -> Columns | None:
     """The columns by a header, or complaints and None. Names are compared without regard to case."""
     before = complaints.count
     lower = [name.casefold() for name in header]
     texts = [name for name in header if name.casefold() == "text"]
     labels = [name for name in header if name.casefold() in LABEL_COLUMNS]
-    if len(texts) != 1:
-        complaints.add("needs exactly one column `Text`", split=split, row=row, field="Text")
-    if len(labels) != 1:
-        complaints.add("needs exactly one column `Labels` (or `label`)", split=split, row=row, field="Labels")
+    for own, field, name in ((texts, "Text", "`Text`"), (labels, "Labels", "`Labels` (or `label`)")):
+        if len(own) != 1:
+            needed = f"needs only one column {name}" if own else f"needs a column {name}"
+            found = listed(own) if own else _found(header, is_header=bool(texts or labels))
+            complaints.add(f"{needed}; found: {found}", split=split, row=row, field=field)
     if twice := [name for name, count in Counter(lower).items() if count > 1]:
         message = f"names a column twice, {shorten(twice[0])!r}; rename or remove one of them"
         complaints.add(message, split=split, row=row)

@@ -24,24 +24,32 @@ def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, 
     lines = TableLines(io.BytesIO(data), row_bytes(settings.max_text_bytes))
     rows: list[RawRow] = []
     try:
-        first = _header_line(lines)
-        delimiter = _delimiter(first, delimiter)
+        first = header_line(lines)
+        delimiter = delimiter_of(first, delimiter)
         reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
-        header = _trimmed([name.strip() for name in next(reader, [])], 0)
+        header = trimmed([name.strip() for name in next(reader, [])], 0)
         if columns := find_columns(header, split, complaints):
             table = _Table(header, columns, delimiter, split, complaints)
             rows.extend(islice(table.read(reader, lines, data), settings.max_rows + 1))
             table.complain_of_swallowed_rows(rows)
     except csv.Error as error:
-        hint = "is a quotation mark left open? does a line end in a carriage return alone?"
-        complaints.add(f"line {lines.number}: {error}; {hint}", split=split, row=len(rows))
+        complaints.add(f"line {lines.number}: {_told(error)}", split=split, row=len(rows))
     except UnicodeDecodeError:
         message = f"is not UTF-8 (line {lines.number + 1}); save it as UTF-8 and send it again"
         complaints.add(message, split=split, row=len(rows) if lines.number else None)
     return RawSplit(rows, cells=True)
 
 
-def _header_line(lines: TableLines) -> str:
+def _told(error: csv.Error) -> str:
+    if str(error).startswith("new-line character"):  # Python goes on about how it opens files
+        return (
+            "there is a carriage return alone; save the file with line ends of Windows (CR LF) or Unix (LF), "
+            "and put a text of several lines in quotation marks"
+        )
+    return f"{error}; is a quotation mark left open?"
+
+
+def header_line(lines: TableLines) -> str:
     """The first that says something."""
     for line in lines:
         lines.end_row()
@@ -50,19 +58,34 @@ def _header_line(lines: TableLines) -> str:
     return ""
 
 
-def _delimiter(header: str, expected: str) -> str:
-    """A semicolon where the header is one column without it, and has what is needed with it: so Excel writes CSV
-    wherever a comma is what begins decimals."""
-    names = {name.strip(' "\r\n').casefold() for name in header.split(";")}
-    needed = "text" in names and not names.isdisjoint(LABEL_COLUMNS)
-    return ";" if needed and expected not in header else expected
+def delimiter_of(header: str, expected: str) -> str:
+    """Another than `expected` where only it gives the header a column `text`: Excel writes CSV with semicolons
+    wherever a comma is what begins decimals, and files of tabs are often called CSV."""
+    tried = (expected, *(other for other in _NAMES if other != expected))
+    with_text = [delimiter for delimiter in tried if "text" in _names(header, delimiter)]
+    with_both = [delimiter for delimiter in with_text if not _names(header, delimiter).isdisjoint(LABEL_COLUMNS)]
+    return next(iter(with_both or with_text), expected)
 
 
-def _trimmed(cells: list[str], least: int) -> list[str]:
+def _names(header: str, delimiter: str) -> set[str]:
+    """Those of the columns as they are compared."""
+    cells = next(csv.reader(header.splitlines()[:1], delimiter=delimiter), [])
+    return {name.strip().casefold() for name in cells}
+
+
+def trimmed(cells: list[str], least: int) -> list[str]:
     """Without empty cells at the end, down to `least`."""
     while len(cells) > least and not cells[-1].strip():
         cells.pop()
     return cells
+
+
+def why_not_a_row(cells: Sequence[str], header: Sequence[str], delimiter: str) -> str:
+    """A complaint about more or fewer cells than the header has."""
+    hint = "write each cell, even an empty one"
+    if len(cells) > len(header):
+        hint = f"put a text with {_NAMES[delimiter]} in quotation marks, and double those inside"
+    return f"has {len(cells)} cells where the header has {len(header)}; {hint}"
 
 
 @dataclass
@@ -82,25 +105,22 @@ class _Table:
             lines.end_row()
             begin, first = end, last + 1
             end, last = lines.row_end, lines.number
-            if not cells or (len(cells) == 1 and not cells[0].strip()):
-                continue  # an empty line, or one of spaces
+            if not any(map(str.strip, cells)):
+                continue  # an empty line, or one of separators: no text, no label and nothing else is lost
+            self.complaints.begin_row(self.split, first)
             if last > first:
                 self._look_for_rows(data[begin:end].decode(), row, first, last)
             values += len(cells)
             if message := why_too_many(values):
                 self.complaints.add(message, split=self.split, row=row)
                 return
-            yield self._row(_trimmed(cells, len(self.header)), row)
+            yield self._row(trimmed(cells, len(self.header)), row)
             row += 1
 
     def _row(self, cells: Sequence[str], row: int) -> RawRow:
         if len(cells) == len(self.header):
             return self.columns.row(dict(zip(self.header, cells, strict=True)))
-        hint = "write each cell, even an empty one"
-        if len(cells) > len(self.header):
-            hint = f"put a text with {_NAMES[self.delimiter]} in quotation marks, and double those inside"
-        message = f"has {len(cells)} cells where the header has {len(self.header)}; {hint}"
-        self.complaints.add(message, split=self.split, row=row)
+        self.complaints.add(why_not_a_row(cells, self.header, self.delimiter), split=self.split, row=row)
         return RawRow(None, None, {})
 
     def _look_for_rows(self, written: str, row: int, first: int, last: int) -> None:
@@ -109,7 +129,7 @@ class _Table:
         place = self.header.index(self.columns.labels)
         labels: set[str] = set()
         for line in filter(str.strip, io.StringIO(written)):
-            cells = _trimmed(line.split(self.delimiter), len(self.header))
+            cells = trimmed(line.split(self.delimiter), len(self.header))
             if len(cells) != len(self.header) or len(labels) == MOST_DOUBTFUL:
                 return
             labels.add(cells[place].strip(' "\r\n'))

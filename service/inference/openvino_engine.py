@@ -5,6 +5,7 @@ a few per cent of what the processor's bfloat16 products reach (`benchmarks/`). 
 the hardware has it; `service.inference.classifier` says what is done about its rounding.
 """
 
+import contextlib
 import sys
 import threading
 import warnings
@@ -64,4 +65,16 @@ def _convert(model: TextClassifier) -> openvino.Model:
         warnings.simplefilter("ignore")  # torch's, that a trace follows one way and that traces are old
         # By ourselves, for OpenVINO's way of tracing and checking took 3.5 s more.
         traced = torch.jit.trace(_Features(model).eval(), (ids, mask), check_trace=False)  # type: ignore[no-untyped-call]
-        return openvino.convert_model(traced, input=[shape, shape], example_input=(ids, mask))
+        converted = openvino.convert_model(traced, input=[shape, shape], example_input=(ids, mask))
+        _forget_traces()
+        return converted
+
+
+def _forget_traces() -> None:
+    """Torch keeps what it ever traced or froze in one registry for the whole process: 12 MB for each model of 12 layers
+    that is loaded, and a service may load thousands. Its own tests clear it so (`torch.testing._internal.jit_utils`;
+    https://github.com/pytorch/pytorch/issues/35600)."""
+    with contextlib.suppress(AttributeError):  # private: a later torch may have another way, or no need for one
+        torch._C._jit_clear_class_registry()
+        torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()
+        torch.jit._state._clear_class_state()

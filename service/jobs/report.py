@@ -14,7 +14,8 @@ class _Part(BaseModel):
 
 
 class Interval(_Part):
-    """A figure with its 95 % interval over `support` rows: Wilson's for shares, the bootstrap's for the rest."""
+    """A figure with its 95 % interval over `support` rows: Wilson's for shares and where all draws of the bootstrap
+    agree, else the bootstrap's."""
 
     value: float
     low: float
@@ -46,8 +47,10 @@ class LabelCounts(_Part):
 
 
 class Misclassified(_Part):
-    """A text of the test split whose labels were not all right. `row` counts from 0; a long text is cut."""
+    """A text of the test split whose labels were not all right. `row` counts from 0 in the `split` where its sender
+    finds it: train, where test was cut from that; a long text is cut."""
 
+    split: str = "test"  # reports of earlier versions name none, and count in the test split that was cut
     row: int
     text: str
     true_labels: list[str]
@@ -59,8 +62,9 @@ class TestResult(_Part):
     """`intervals` has every figure again with its 95 % interval; `per_label` those of each label.
 
     `accuracy` of deciding is the share of rows with all labels right (subset accuracy). `classification_report` is
-    scikit-learn's, as a dictionary. `confusion_matrix` for choosing, `label_counts` for deciding. `misclassified`:
-    the surest mistakes first, `misclassified_rows` of them in all.
+    scikit-learn's, as a dictionary; for deciding, a row rightly given no label counts as right in its `samples avg`, as
+    in `samples_f1`. `confusion_matrix` for choosing, `label_counts` for deciding. `misclassified`: the surest mistakes
+    first, `misclassified_rows` of them in all.
     """
 
     rows: int
@@ -180,11 +184,18 @@ class Suspect(_Part):
     probability: float
 
 
-class WithoutLeaks(Subset):
-    """The test result again, without the rows that are (nearly) in training or validation too. Macro-F1 is over the
-    labels that are left; samples-F1 and Hamming loss are for deciding only."""
+class WithoutLeaks(_Part):
+    """The test result again, without the `leaked_rows` that are (nearly) in training or validation too; its figures
+    are null where no row is left. Macro-F1 is over the labels that are left; samples-F1 and Hamming loss are for
+    deciding only."""
 
     leaked_rows: int
+    rows: int
+    accuracy: Interval | None = None
+    macro_f1: Interval | None = None
+    micro_f1: Interval | None = None
+    samples_f1: Interval | None = None
+    hamming_loss: Interval | None = None
 
 
 class Selection(_Part):
@@ -220,7 +231,7 @@ class Reproduction(_Part):
 
 class Report(_Part):
     """`thresholds`, for deciding: the probability from which each label holds, fitted on validation. `repeats`: null
-    unless more than one was asked for."""
+    unless more than one was asked for. `without_leaks`: null where no test row leaked."""
 
     job_id: str
     model_id: str

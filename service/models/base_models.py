@@ -1,5 +1,6 @@
 """Base models: which may be named, which a language gets, and where their files are on this machine."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,11 @@ class BaseCheckpoint:
 
 
 def for_language(language: str | None) -> str:
-    """english, german and french (or en, de, fr) have a model of their own; anything else is multilingual."""
-    key = (language or "").strip().casefold()
-    return _OF_LANGUAGE.get(_CODES.get(key, key), _OF_ANY_OTHER)
+    """english, german and french (or en, de, fr, with a region or without) have a model of their own; anything else is
+    multilingual."""
+    name = (language or "").strip().casefold()
+    code = re.split("[-_]", name)[0]  # of names the whole counts: french-creole is not French
+    return _OF_LANGUAGE.get(_CODES.get(code, name), _OF_ANY_OTHER)
 
 
 def language_map() -> dict[str, str]:

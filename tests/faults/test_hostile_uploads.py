@@ -211,7 +211,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str, int | None]] = {
     "carriage returns alone": ("a.csv", lambda: table(*GOOD).replace(b"\n", b"\r"), "carriage return alone", 0),
     "lists without end": ("a.json", lambda: b'{"Text": [' + b"[]," * (ROOM // 3) + b"[]]}", "column `Labels`", None),
     "numbers for texts": ("a.jsonl", lambda: b'{"text": 7, "label": "a"}', "must be a string", 0),
-    "numbers for labels": ("a.jsonl", lambda: b'{"text": "x", "label": 7}', "must be one string", 0),
+    "numbers for labels": ("a.jsonl", lambda: b'{"text": "x", "label": 7}', "is a number", 0),
 }  # fmt: skip
 
 

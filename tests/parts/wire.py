@@ -50,7 +50,7 @@ def check_form(response: Response) -> None:
     assert body["error"]["message"]
     for detail in body["error"]["details"]:
         assert detail["message"]
-        assert detail.keys() <= {"split", "row", "field", "message"}
+        assert detail.keys() <= {"split", "row", "line", "field", "message"}
     if response.status_code in (429, 503):
         assert int(response.headers["retry-after"]) >= 1
 

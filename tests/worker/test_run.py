@@ -80,7 +80,7 @@ def test_the_published_folder_is_a_normal_transformers_checkpoint(
 
 
 @pytest.mark.parametrize(("share", "frozen"), [(0.5, True), ("auto", False)])
-def test_frozen_layers_are_published_as_the_base_model_had_them(
+def test_frozen_layers_are_published_as_the_base_model_had_them_and_others_with_the_digits_of_bfloat16(
     settings: Settings, sqlite: Database, base_models_dir: Path, share: object, frozen: bool
 ) -> None:
     dataset = store_toy_dataset(settings, sqlite)
@@ -92,6 +92,7 @@ def test_frozen_layers_are_published_as_the_base_model_had_them(
         (own,) = (value for key, value in published.items() if key.endswith(name))
         (before,) = (value for key, value in base.items() if key.endswith(name))
         assert torch.equal(own, before) == expected
+        assert torch.equal(own, own.bfloat16().float()) != expected
 
 
 @pytest.mark.parametrize("task", ["choosing", "deciding"])
@@ -105,10 +106,11 @@ def test_the_report_says_what_the_served_model_answers(settings: Settings, sqlit
     classifier = Classifier.load(folder, CPU)
     rows = classifier.encoder.encode([example.text for example in test])
     predictions = read_predictions(classifier.score(rows, 4096), rows, classifier.card)
-    wrong = [row for row, p in enumerate(predictions) if set(p.labels) != set(test[row].labels)]
+    wrong = [test[row].sent_row for row, p in enumerate(predictions) if set(p.labels) != set(test[row].labels)]
     assert report.test.rows == len(test) == dataset.splits["test"]["rows"]
     assert report.test.accuracy == pytest.approx(1 - len(wrong) / len(test))
-    assert sorted(mistake.row for mistake in report.test.misclassified) == wrong
+    assert {(mistake.split, mistake.row) for mistake in report.test.misclassified} == {("train", row) for row in wrong}
+    assert len(report.test.misclassified) == len(wrong)
     assert all(f"{label} " in (stored / REPORT_TEXT).read_text() for label in dataset.labels)
     assert report.reproduction.dataset_sha256 == dataset.sha256
     assert report.reproduction.hyperparameters["num_epochs"] == len(report.validation.history) == 3
@@ -179,6 +181,18 @@ def test_what_learns_nothing_is_published_with_a_warning(settings: Settings, sql
     assert "baseline_not_beaten" in codes
     assert "few_test_rows" in codes
     assert [warning.code for warning in read_report(settings, listener).warnings] == codes
+
+
+def test_a_test_split_of_training_texts_is_published_with_a_warning(settings: Settings, sqlite: Database) -> None:
+    texts, labels = choosing(60)
+    splits: dict[str, object] = {"train": columns(texts, labels), "test": columns(texts[:20], labels[:20])}
+    submission = Submission("seen", "choosing", None, splits, Cut())
+    dataset = store_dataset(submission, settings, sqlite, ArtifactStore(settings.artifacts_dir), project="default")
+    listener, _ = run_to_the_end(make_order(settings, dataset, "roberta-base"))
+    assert listener.all("succeeded")[0]["warnings"][0]["code"] == "test_leaked"
+    found = read_report(settings, listener).without_leaks
+    assert found is not None
+    assert (found.leaked_rows, found.rows, found.accuracy) == (20, 0, None)
 
 
 def test_the_best_epoch_is_kept_not_the_last(settings: Settings, sqlite: Database) -> None:

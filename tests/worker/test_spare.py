@@ -58,6 +58,31 @@ def test_a_run_gets_the_process_that_waits_and_the_next_one_is_started_when_it_i
     assert the_waiting_one() != first
 
 
+def test_beside_a_run_that_ends_soon_the_next_one_gets_ready(kept: RunProcesses) -> None:
+    the_waiting_one()
+    with kept.process() as process:
+        kept.ends_soon(process)
+        wait_until(lambda: len(started()) == 2, 10, started)
+        time.sleep(LONG_ENOUGH)
+        (next_one,) = set(started()) - {process.pid}
+    with kept.process() as process:
+        assert process.pid == next_one
+        time.sleep(LONG_ENOUGH)
+        assert started() == [next_one]
+
+
+def test_none_gets_ready_where_another_run_goes_on_or_after_closing(kept: RunProcesses) -> None:
+    the_waiting_one()
+    with kept.process() as one, kept.process() as another:
+        kept.ends_soon(one)
+        time.sleep(LONG_ENOUGH)
+        assert sorted(started()) == sorted([one.pid, another.pid])
+        kept.close()
+        kept.ends_soon(another)
+        time.sleep(LONG_ENOUGH)
+        assert sorted(started()) == sorted([one.pid, another.pid])
+
+
 def test_at_most_one_waits(kept: RunProcesses) -> None:
     first = the_waiting_one()
     with kept.process() as one, kept.process() as another:

@@ -5,13 +5,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
+from parts.deployment import wait_until
 from parts.rows import add_dataset, add_job, read_job
 from parts.runs import make_order, store_toy_dataset
 from service.errors import Unavailable
@@ -122,6 +123,23 @@ def test_the_report_says_how_often_its_test_split_was_scored_before(settings: Se
             before.append(json.loads((folder / REPORT_JSON).read_text())["selection"]["test_scored_before"])
             assert (folder / REPORT_PAGE).read_text().startswith("<!DOCTYPE html>")
     assert before == [0, 1]
+
+
+def test_a_job_that_waits_has_its_process_got_ready_while_the_one_before_is_measured(
+    settings: Settings, sqlite: Database
+) -> None:
+    dataset = store_toy_dataset(settings, sqlite)
+    first, second = (queue_job(settings, sqlite, dataset, num_epochs=1) for _ in range(2))
+    worker = Worker(settings, sqlite)
+    worker.supervisor.processes.keep_one_ready()
+    with closing(worker.supervisor.processes), worker.running():
+        wait_for(sqlite, first.id, lambda job: job.phase == "evaluating")
+        wait_until(lambda: len(children()) == 2, 10)
+        assert read_job(sqlite, first.id).status == "running"
+        wait_for(sqlite, second.id, lambda job: job.phase == "evaluating")
+        while read_job(sqlite, second.id).status == "running":
+            assert len(children()) <= 1  # nobody waits any more
+            time.sleep(0.05)
 
 
 def test_cancel_ends_a_running_job_within_seconds(settings: Settings, sqlite: Database) -> None:

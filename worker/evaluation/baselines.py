@@ -14,7 +14,7 @@ from sklearn.pipeline import make_union
 from service.jobs.report import Baseline
 from service.store.records import Task
 from worker.evaluation.calibration import activate
-from worker.evaluation.intervals import Bootstrap, accuracy_interval, macro_f1_draws
+from worker.evaluation.intervals import Bootstrap, accuracy_interval, centred, macro_f1_draws, macro_f1_interval
 from worker.evaluation.metrics import Binary, Floats, decide, macro_f1
 from worker.training.probe import fit_probe
 
@@ -80,12 +80,12 @@ def compare(name: str, truth: Binary, model: Binary, baseline: Binary) -> Baseli
         kind: bootstrap.over(lambda weights, labels=labels: macro_f1_draws(weights, truth, labels))  # type: ignore[misc]
         for kind, labels in (("model", model), ("baseline", baseline))
     }
-    value = macro_f1(truth, baseline)
-    gain = bootstrap.interval(macro_f1(truth, model) - value, scores["model"] - scores["baseline"])
+    lead = macro_f1(truth, model) - macro_f1(truth, baseline)
+    gain = bootstrap.interval(lead, centred(scores["model"] - scores["baseline"], lead, -1.0, 1.0))
     return Baseline(
         name=name,  # type: ignore[arg-type]  # pydantic checks that it is one of the three
         accuracy=accuracy_interval(truth, baseline),
-        macro_f1=bootstrap.interval(value, scores["baseline"]),
+        macro_f1=macro_f1_interval(truth, baseline, scores["baseline"]),
         gain=gain,
         beaten=gain.low > 0 and len(truth) >= LEAST_ROWS,
     )

@@ -1,6 +1,9 @@
 """95 % intervals: Wilson's for shares of rows, the percentile bootstrap over test rows for everything else.
 
-Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference"; Efron 1979, "Bootstrap Methods".
+Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference"; Efron 1979, "Bootstrap Methods";
+Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 10, on the bias of draws. Where all draws agree
+(three rows of three right) they would promise certainty: Hanley and Lippman-Hand 1983, "If Nothing Goes Wrong, Is
+Everything All Right?". There Wilson's interval takes their place.
 """
 
 import math
@@ -16,9 +19,11 @@ from worker.evaluation.metrics import Binary, Floats, f1, macro_f1, micro_f1, ri
 Z = 1.959964  # the normal distribution's 97.5 % quantile
 DRAWS = 1_000
 AT_ONCE = 20_000_000  # weights in memory
+SAME = 1e-9  # draws that differ by less do so by rounding
+Bounds = tuple[float, float]
 
 
-def wilson(successes: int, rows: int) -> Interval:
+def wilson(successes: float, rows: int) -> Interval:
     """A share with Wilson's score interval; of no rows nothing is known."""
     if rows == 0:
         return Interval(value=0.0, low=0.0, high=1.0, support=0)
@@ -46,16 +51,25 @@ class Bootstrap:
             parts.append(figure(weights.astype(np.float64)))
         return np.concatenate(parts)
 
-    def interval(self, value: float, draws: Floats) -> Interval:
-        """Percentiles of one figure's draws, shape (draws,); draws that could not be computed are NaN."""
+    def interval(self, value: float, draws: Floats, otherwise: Bounds | None = None) -> Interval:
+        """Percentiles of one figure's draws, shape (draws,); draws that could not be computed are NaN. `otherwise`: low
+        and high where all draws agree, from which nothing can be learnt."""
         known = draws[~np.isnan(draws)]
         low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (value, value)
+        if otherwise and (not len(known) or np.ptp(known) < SAME):
+            low, high = otherwise
         # a figure at the edge of what is possible may lie outside its own percentiles
         return Interval(value=value, low=min(float(low), value), high=max(float(high), value), support=self.rows)
 
     def mean(self, values: Floats) -> Interval:
         """The mean of one value a row, shape (rows,)."""
         return self.interval(float(values.mean()), self.over(lambda weights: weights @ values / self.rows))
+
+
+def _share_bounds(share: float, rows: int) -> Bounds:
+    """Wilson's for a share of rows, or for a mean of values from 0 to 1, which spread no wider than a share's."""
+    found = wilson(share * rows, rows)
+    return found.low, found.high
 
 
 def label_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
@@ -71,11 +85,43 @@ def label_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
 
 def macro_f1_draws(weights: Floats, truth: Binary, predicted: Binary) -> Floats:
     """Macro-F1 of each draw. Labels that the draw happens to miss are left out of its mean; those that the whole
-    split misses count as 0, as they do in the figure itself."""
-    scores = label_f1_draws(weights, truth, predicted)
-    scores[:, ~truth.any(axis=0)] = 0.0
+    split misses count as 0, as they do in the figure itself: with the same weight in each draw, however many of the
+    others it misses."""
+    tested = truth.any(axis=0)
+    scores = label_f1_draws(weights, truth[:, tested], predicted[:, tested])
     known = ~np.isnan(scores)
-    return np.asarray(np.nansum(scores, axis=1) / np.maximum(1, known.sum(axis=1)))
+    return np.asarray(np.nansum(scores, axis=1) / np.maximum(1, known.sum(axis=1)) * tested.mean())
+
+
+def centred(draws: Floats, value: float, low: float, high: float) -> Floats:
+    """The draws moved so that their mean is the figure itself, within what is possible.
+
+    A draw repeats some rows and lacks others, and the fewer rows a label has, the more its F1 suffers by that: macro-F1
+    of the draws lies below the figure. Of 90 rows with 30 labels plain percentiles held the truth 88 times in a
+    hundred, where 95 are meant, these 94 times.
+    """
+    return np.asarray(np.clip(draws + (value - draws.mean()), low, high))
+
+
+def macro_f1_interval(truth: Binary, predicted: Binary, draws: Floats) -> Interval:
+    """From `macro_f1_draws`. What the whole split misses bounds it from above.
+
+    Where all draws agree, by as many rows as the rarest tested label has, times the tested labels: all that could have
+    gone wrong unseen might lie in that label.
+    """
+    value, tested = macro_f1(truth, predicted), truth.any(axis=0)
+    highest = float(tested.mean()) if tested.any() else 1.0
+    rarest = int(truth[:, tested].sum(axis=0).min(initial=len(truth)))
+    low, high = _share_bounds(value / highest, min(len(truth), int(tested.sum()) * rarest))
+    return Bootstrap(len(truth)).interval(value, centred(draws, value, 0.0, highest), (low * highest, high * highest))
+
+
+def label_f1_bounds(precision: Interval, recall: Interval) -> Bounds:
+    """F1 where both are as low, and as high, as they may be."""
+    low, high = (
+        f1(np.array(p * r), np.array(p + r)) for p, r in ((precision.low, recall.low), (precision.high, recall.high))
+    )
+    return float(low), float(high)
 
 
 def accuracy_interval(truth: Binary, predicted: Binary) -> Interval:
@@ -94,16 +140,29 @@ def label_intervals(
     labels that are `counted`, shape (labels,)."""
     columns = slice(None) if counted is None else counted
     own = truth[:, columns], predicted[:, columns]
+    several = task == "deciding"
     of_rows = {"samples_f1": row_f1(truth, predicted), "hamming_loss": (truth != predicted).mean(axis=1)}
-    means = of_rows if task == "deciding" else {}
-    values = {"macro_f1": macro_f1(*own), "micro_f1": micro_f1(truth, predicted)}
-    values |= {name: float(rows.mean()) for name, rows in means.items()}
+    means = of_rows if several else {}
 
     def figures(weights: Floats) -> Floats:
         shared = [macro_f1_draws(weights, *own), micro_f1_draws(weights, truth, predicted)]
         return np.column_stack([*shared, *(weights @ rows / len(truth) for rows in means.values())])
 
-    bootstrap = Bootstrap(len(truth))
-    draws = bootstrap.over(figures)
-    intervals = {name: bootstrap.interval(value, draws[:, n]) for n, (name, value) in enumerate(values.items())}
-    return {"accuracy": accuracy_interval(truth, predicted)} | intervals
+    macro, micro, *rest = Bootstrap(len(truth)).over(figures).T
+    accuracy = accuracy_interval(truth, predicted)
+    return {
+        "accuracy": accuracy,
+        "macro_f1": macro_f1_interval(*own, macro),
+        "micro_f1": _micro_f1_interval(truth, predicted, micro) if several else accuracy,  # choosing's is accuracy
+        **{name: _mean_interval(rows, draws) for (name, rows), draws in zip(means.items(), rest, strict=True)},
+    }
+
+
+def _micro_f1_interval(truth: Binary, predicted: Binary, draws: Floats) -> Interval:
+    value, telling = micro_f1(truth, predicted), int((truth | predicted).any(axis=1).sum())
+    return Bootstrap(len(truth)).interval(value, draws, _share_bounds(value, telling))
+
+
+def _mean_interval(values: Floats, draws: Floats) -> Interval:
+    value = float(values.mean())
+    return Bootstrap(len(values)).interval(value, draws, _share_bounds(value, len(values)))

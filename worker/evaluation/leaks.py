@@ -11,10 +11,12 @@ from worker.evaluation.metrics import Binary, present_labels
 
 
 def measure_without_leaks(leaked: Sequence[int], truth: Binary, predicted: Binary, task: Task) -> WithoutLeaks | None:
-    """None where nothing leaked, or nothing is left. Macro-F1 is over the labels that are left."""
-    kept = np.setdiff1d(np.arange(len(truth)), leaked)
-    if not leaked or not len(kept):
+    """None where nothing leaked; without figures where nothing is left. Macro-F1 is over the labels that are left."""
+    if not leaked:
         return None
+    kept = np.setdiff1d(np.arange(len(truth)), leaked)
+    if not len(kept):
+        return WithoutLeaks(leaked_rows=len(leaked), rows=0)
     truth, predicted = truth[kept], predicted[kept]
     figures = label_intervals(truth, predicted, task, present_labels(truth))
     return WithoutLeaks(leaked_rows=len(leaked), rows=len(kept), **figures)

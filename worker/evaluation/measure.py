@@ -10,7 +10,7 @@ from service.datasets.dataset import Example
 from service.inference.predictions import Encoding, rank
 from service.jobs.report import ConfusionMatrix, LabelCounts, LabelResult, Misclassified, TestResult
 from service.store.records import Task
-from worker.evaluation.intervals import Bootstrap, label_f1_draws, label_intervals, wilson
+from worker.evaluation.intervals import Bootstrap, label_f1_bounds, label_f1_draws, label_intervals, wilson
 from worker.evaluation.metrics import (
     Binary,
     Floats,
@@ -23,6 +23,7 @@ from worker.evaluation.metrics import (
 MOST_MISCLASSIFIED = 1_000
 LONGEST_TEXT = 500  # characters
 MOST_SCORES = 10
+SAMPLES, DIGITS = "samples avg", 3  # a row of scikit-learn's table, and how it writes figures
 
 
 def measure(
@@ -67,19 +68,31 @@ def _per_label(truth: Binary, predicted: Binary, labels: Sequence[str]) -> dict[
     f1_draws = bootstrap.over(lambda weights: label_f1_draws(weights, truth, predicted))
     hits, given, own = (truth * predicted).sum(axis=0), predicted.sum(axis=0), truth.sum(axis=0)
     f1 = label_f1(truth, predicted)
-    return {
-        label: LabelResult(
-            support=int(own[n]),
-            precision=wilson(int(hits[n]), int(given[n])),
-            recall=wilson(int(hits[n]), int(own[n])),
-            f1=bootstrap.interval(float(f1[n]), f1_draws[:, n]),
-        )
-        for n, label in enumerate(labels)
-    }
+    results = {}
+    for n, label in enumerate(labels):
+        precision, recall = wilson(int(hits[n]), int(given[n])), wilson(int(hits[n]), int(own[n]))
+        interval = bootstrap.interval(float(f1[n]), f1_draws[:, n], label_f1_bounds(precision, recall))
+        results[label] = LabelResult(support=int(own[n]), precision=precision, recall=recall, f1=interval)
+    return results
 
 
 def _sklearn_report(truth: Binary, predicted: Binary, labels: list[str], task: Task, *, as_text: bool) -> Any:
-    """A dictionary, or text."""
+    """A dictionary, or text. For deciding, a row with no label that was given none is right in its `samples avg` too,
+    as in our samples-F1; scikit-learn can only count such rows as 0, or every division by zero as 1."""
+    report = _as_sklearn_has_it(truth, predicted, labels, task, as_text=as_text)
+    if task == "choosing":
+        return report
+    means = report if not as_text else _as_sklearn_has_it(truth, predicted, labels, task, as_text=False)
+    rightly_empty = float(1 - (truth | predicted).any(axis=1).mean())
+    own = {name: means[SAMPLES][name] + rightly_empty for name in ("precision", "recall", "f1-score")}
+    if not as_text:
+        return report | {SAMPLES: report[SAMPLES] | own}
+    above, _, row = report.rpartition(SAMPLES)  # the last row
+    figures = "".join(f" {figure:>9.{DIGITS}f}" for figure in own.values())
+    return f"{above}{SAMPLES} {figures} {row.split()[-1]:>9}\n"
+
+
+def _as_sklearn_has_it(truth: Binary, predicted: Binary, labels: list[str], task: Task, *, as_text: bool) -> Any:
     if task == "choosing":
         truth, predicted = truth.argmax(axis=1), predicted.argmax(axis=1)
     elif len(labels) == 1:  # an empty column beside it, which is not asked for: one alone is taken for two classes
@@ -91,7 +104,7 @@ def _sklearn_report(truth: Binary, predicted: Binary, labels: list[str], task: T
         target_names=labels,
         zero_division=0,
         output_dict=not as_text,
-        digits=3,
+        digits=DIGITS,
     )
 
 
@@ -116,15 +129,17 @@ def _surest(
 ) -> list[Misclassified]:
     """The mistakes with the highest scores first: they tell most about the data and the labels."""
     ranked = sorted(wrong, key=lambda row: -scores[row].max())
+    places = {row: examples[row].place("test", row) for row in ranked[:MOST_MISCLASSIFIED]}
     return [
         Misclassified(
-            row=row,
+            split=split,
+            row=sent_row,
             text=examples[row].text[:LONGEST_TEXT],
             true_labels=list(examples[row].labels),
             predicted_labels=[labels[place] for place in np.flatnonzero(predicted[row]).tolist()],
             scores=_largest(rank(labels, scores[row].astype(np.float32).tolist()), examples[row]),
         )
-        for row in ranked[:MOST_MISCLASSIFIED]
+        for row, (split, sent_row) in places.items()
     ]
 
 

@@ -29,7 +29,7 @@ def find_suspects(
     order = [int(row) for row in np.argsort(-doubt, kind="stable")[:MOST] if doubt[row] > 0]
     return [
         Suspect(
-            row=row if (sent_row := rows[row].sent_row) is None else sent_row,
+            row=rows[row].place("train", row)[1],
             text=rows[row].text[:LONGEST_TEXT],
             labels=list(rows[row].labels),
             suggested=[labels[label] for label in np.flatnonzero(suggested[row]).tolist()],

@@ -86,8 +86,10 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
-def with_interval(figure: Interval) -> str:
-    return f"{number(figure.value)} ({number(figure.low)}–{number(figure.high)})"
+def with_interval(figure: Interval) -> Markup:
+    """Where lines may break, they do so between the two alone."""
+    interval = h("span", f"({number(figure.low)}–{number(figure.high)})", class_="whole")
+    return h("span", number(figure.value), " ", interval)
 
 
 def counted(amount: int, noun: str) -> str:

@@ -47,12 +47,14 @@ th, td {
   padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top;
   white-space: nowrap;
 }
-thead th { border-bottom: 2px solid var(--line); font-weight: 600; vertical-align: bottom; }
+thead th { border-bottom: 2px solid var(--line); font-weight: 600; vertical-align: bottom; white-space: normal; }
 tbody th { font-weight: 500; }
 .words { text-align: start; white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
 thead .words { text-align: left; overflow-wrap: normal; }
 tbody th.words { text-align: left; }
 .text { min-width: 16rem; width: 50%; }
+.narrow { white-space: normal; }
+.whole { white-space: nowrap; }
 .label {
   display: inline-block; background: var(--tint); border: 1px solid var(--line); border-radius: 4px; padding: 0 .4rem;
   margin: 0 .2rem .2rem 0; max-width: 12rem; overflow-wrap: break-word;

@@ -3,7 +3,7 @@
 from service.jobs.page.label_plots import DARK_FROM
 from service.jobs.page.layout import FIGURES, counted, inline, number, paragraph, quiet, section, table, with_interval
 from service.jobs.page.markup import Markup, h
-from service.jobs.report import Repeats, Report, Subset, Transfer
+from service.jobs.report import Interval, Repeats, Report, Subset, Transfer, WithoutLeaks
 
 
 def slices(report: Report) -> Markup:
@@ -26,11 +26,16 @@ def _column_table(report: Report, column: str) -> Markup:
 
 
 def _heads(first: str, report: Report) -> list[str]:
-    return [first, "Test texts", *(f"{FIGURES[name]} (95 %)" for name in _figures(report))]
+    return [first, "Test texts", *(f"{FIGURES[name]} (95\N{NO-BREAK SPACE}%)" for name in _figures(report))]
 
 
-def _row(name: str, part: Subset, report: Report) -> list[str]:
-    return [name, str(part.rows), *(with_interval(getattr(part, figure)) for figure in _figures(report))]
+def _row(name: str, part: Subset | WithoutLeaks, report: Report) -> list[str]:
+    return [name, str(part.rows), *(_narrow(getattr(part, figure)) for figure in _figures(report))]
+
+
+def _narrow(figure: Interval) -> Markup:
+    """With its interval below it where five figures side by side would be wider than the page."""
+    return h("td", with_interval(figure), class_="narrow")
 
 
 def _figures(report: Report) -> list[str]:
@@ -74,11 +79,24 @@ def leaks(report: Report) -> Markup:
         )
         return section("leaks", title, paragraph(words))
     test = report.test
-    seen = f"{counted(found.leaked_rows, 'test text')} of {test.rows} also occur, or nearly, in training or validation."
-    whole = ["All test texts", str(test.rows), *(with_interval(test.intervals[name]) for name in _figures(report))]
+    if not found.rows:
+        words = (
+            f"Nothing is left: {_all_of(test.rows)}, or nearly, in training or validation. The figures of this report "
+            "say how well the model remembers, not what it makes of new texts."
+        )
+        return section("leaks", title, paragraph(words))
+    seen = (
+        f"{counted(found.leaked_rows, 'test text')} of {test.rows} also occur{'s' if found.leaked_rows == 1 else ''}, "
+        "or nearly, in training or validation."
+    )
+    whole = ["All test texts", str(test.rows), *(_narrow(test.intervals[name]) for name in _figures(report))]
     rows = [whole, _row("Without them", found, report)]
     advice = "If the second row is clearly lower, trust the second row."
     return section("leaks", title, paragraph(seen), table(advice, _heads("Measured on", report), rows))
+
+
+def _all_of(rows: int) -> str:
+    return "the only test text also occurs" if rows == 1 else f"all {rows} test texts also occur"
 
 
 def seeds(repeats: Repeats) -> Markup:

@@ -18,7 +18,8 @@ def mistakes(report: Report) -> Markup:
         paragraph(f"{counted(total, 'test text')} in all; {_shown(len(shown), total)}, the surest mistakes first. ",
                   "Some may be right after all: then the label in the data is wrong."),
         table(
-            "Rows count from 0 in the test split; the probability is of the given label. Long texts are cut.",
+            f"Rows count from 0 in {shown[0].split} as it was sent; the probability is of the given label. "
+            "Long texts are cut.",
             ["Row", "Text", "True", "Given", "Probability"],
             [_mistake(row) for row in shown],
             words=(1, 2, 3),
@@ -46,7 +47,7 @@ def suspects(report: Report) -> Markup:
         title,
         paragraph(words),
         table(
-            "Rows count from 0 in the training split; the probability is of the label in the data.",
+            "Rows count from 0 in train as it was sent; the probability is of the label in the data.",
             ["Row", "Text", "In the data", "Suggested", "Probability"],
             [_suspect(row) for row in shown],
             words=(1, 2, 3),

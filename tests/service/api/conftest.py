@@ -34,7 +34,7 @@ def open_client() -> MakeClient:
 
 
 def _check_error(response: Response) -> None:
-    if response.status_code >= 400:
+    if response.status_code >= 400 and response.request.method != "HEAD":  # which has no body
         response.read()
         check_form(response)
 

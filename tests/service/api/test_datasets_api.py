@@ -111,6 +111,17 @@ def test_names_may_be_in_any_script(shared: TestClient, name: str) -> None:
     assert (response.status_code, response.json().get("name")) == (201, name)
 
 
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [("fruit ", "fruit"), (" \u3000Früchte 2\u00a0", "Früchte 2"), ("U\u0308ni\u0308", "Ünï"), ("a  b", "a  b")],
+)
+def test_names_that_look_alike_are_one(shared: TestClient, sent: str, name: str) -> None:
+    response = shared.post("/datasets", json=fruit(name=sent))
+    assert (response.status_code, response.json().get("name")) == (201, name)
+    job = shared.post("/jobs", json={"dataset_id": response.json()["id"], "name": sent})
+    assert (job.status_code, job.json().get("name")) == (202, name)
+
+
 # -- listed and deleted -------------------------------------------------------------------------------
 
 

@@ -68,7 +68,7 @@ def test_a_long_or_broken_key_is_cut_before_it_is_named(shared: TestClient, plac
 
 def test_of_wrong_elements_the_first_is_named_and_no_complaint_is_made_of_the_rest(shared: TestClient) -> None:
     error = error_of(shared.post("/predict", json={"texts": [1] * 10_000}), 422, "request_invalid")
-    assert [detail["field"] for detail in error["details"]] == ["texts.0"]
+    assert [(detail["field"], detail["row"]) for detail in error["details"]] == [("texts", 0)]
     assert "more)" not in error["message"]
 
 
@@ -120,10 +120,11 @@ def test_an_unknown_route_says_where_routes_are_listed(shared: TestClient, path:
 @pytest.mark.parametrize(
     ("method", "path", "known"),
     [
-        ("PUT", "/datasets", "GET, POST"),
-        ("POST", "/info", "GET"),
-        ("PATCH", "/models/x", "GET, DELETE"),
+        ("PUT", "/datasets", "GET, HEAD, POST"),
+        ("POST", "/info", "GET, HEAD"),
+        ("PATCH", "/models/x", "GET, HEAD, DELETE"),
         ("GET", "/predict", "POST"),
+        ("DELETE", "/docs", "GET, HEAD"),
     ],
 )
 def test_an_unknown_method_is_refused_with_the_known_ones(

@@ -51,6 +51,23 @@ def test_events_are_listed_oldest_first(
     assert ids == sorted(set(ids))
 
 
+def test_events_are_streamed_to_whom_would_rather_have_that_and_no_cache_mixes_the_two(
+    client: TestClient, submit: Callable[..., str]
+) -> None:
+    job_id = submit()
+    client.post(f"/jobs/{job_id}/cancel")
+    for accept, kind in (
+        ("*/*", "application/json"),
+        ("application/json, text/event-stream;q=0.5", "application/json"),
+        ("text/event-stream;q=0, application/json", "application/json"),
+        ("Text/Event-Stream, */*;q=0.1", "text/event-stream; charset=utf-8"),
+    ):
+        response = client.get(f"/jobs/{job_id}/events", headers={"Accept": accept})
+        assert response.headers["content-type"] == kind
+        assert response.headers["vary"] == "Accept, Authorization, X-API-Key"
+        assert response.headers["cache-control"] == ("no-store" if "stream" in kind else "private, no-cache")
+
+
 def test_events_come_by_pages(client: TestClient, submit: Callable[..., str], write: Callable[..., None]) -> None:
     job_id = submit()
     for number in range(11):

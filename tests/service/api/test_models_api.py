@@ -22,7 +22,7 @@ from service.store.records import ModelRecord
 
 KEYS = [
     *("id", "name", "version", "task", "labels", "base_model", "dataset_id", "job_id"),
-    *("best", "metrics", "created_at"),
+    *("best", "pinned", "metrics", "created_at"),
 ]
 Add = Callable[..., ModelRecord]
 
@@ -116,6 +116,22 @@ def test_a_deleted_version_is_gone_and_its_number_with_it(client: TestClient, co
         error_of(client.request(method, f"/models/{records[1].id}{path}"), 404, "model_not_found")
     assert bests(client) == [1]
     assert add_model(context.database).version == 3
+
+
+def test_the_version_that_was_promoted_last_is_pinned(client: TestClient, add: Add) -> None:
+    first, second, third = add(val_loss=0.9), add(val_loss=0.5), add(val_loss=0.1)
+
+    def pinned() -> list[str]:
+        return [model["id"] for model in client.get("/models").json()["data"] if model["pinned"]]
+
+    assert pinned() == []  # the best by its validation loss is not
+    assert client.post(f"/models/{first.id}/promote").json()["pinned"] is True
+    assert pinned() == [first.id]
+    assert client.get(f"/models/{third.id}").json()["pinned"] is False
+    client.post(f"/models/{second.id}/promote")
+    assert pinned() == [second.id]
+    client.delete(f"/models/{second.id}")
+    assert pinned() == [first.id]
 
 
 def test_a_deleted_pin_gives_the_name_back(client: TestClient, add: Add) -> None:

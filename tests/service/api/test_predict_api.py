@@ -49,6 +49,16 @@ def ask(client: TestClient, texts: list[str], model: str | None = None, **fields
     return response.json()
 
 
+@pytest.mark.parametrize("written", ["Ünï", "U\u0308ni\u0308", " Ünï\n"])
+def test_a_model_is_found_however_its_name_is_written(client: TestClient, put: Publish, written: str) -> None:
+    put(name="other")
+    record = put(name="Ünï")
+    assert ask(client, ["x"], written)["model"] == {"id": record.id, "name": "Ünï", "version": 1}
+    headers = {"Content-Type": "application/jsonl"}
+    answer = client.post("/predict", params={"model": written}, content=b'"x"', headers=headers)
+    assert (answer.status_code, answer.headers["model-id"]) == (200, record.id)
+
+
 def test_choosing_names_the_most_probable_label(serving: TestClient) -> None:
     answer = ask(serving, TEXTS, "fruit")
     assert list(answer) == ["model", "predictions"]
@@ -120,8 +130,8 @@ def test_any_text_is_answered(serving: TestClient, text: str) -> None:
     [
         ({"texts": []}, "texts"),
         ({"texts": "one"}, "texts"),
-        ({"texts": ["x", 7]}, "texts.1"),
-        ({"texts": ["x", None]}, "texts.1"),
+        ({"texts": ["x", 7]}, "texts"),
+        ({"texts": ["x", None]}, "texts"),
         ({"text": "x"}, "text"),
         ({"top_k": 0}, "top_k"),
         ({"top_k": 1.5}, "top_k"),
@@ -137,6 +147,14 @@ def test_any_text_is_answered(serving: TestClient, text: str) -> None:
 def test_wrong_fields_are_named(serving: TestClient, fields: dict[str, Any], field: str) -> None:
     response = serving.post("/predict", json={"texts": ["x"], "model": "fruit", **fields})
     assert error_of(response, 422, "request_invalid")["details"][0]["field"] == field
+
+
+@pytest.mark.parametrize("option", ["model", "top_k", "threshold", "treshold"])
+def test_an_option_beside_the_body_is_not_ignored(serving: TestClient, option: str) -> None:
+    response = serving.post("/predict", params={option: 1}, json={"texts": ["x"], "model": "fruit"})
+    error = error_of(response, 422, "request_invalid")
+    assert [detail["field"] for detail in error["details"]] == [option]
+    assert "the options model, top_k, threshold are keys of it" in error["message"]
 
 
 @pytest.mark.parametrize(("text", "words"), [("", "is empty"), (" \n", "is empty"), ("ä" * 1001, "longer than 2000")])

@@ -1,4 +1,4 @@
-"""`/predict` with NDJSON or CSV in and NDJSON out."""
+"""`/predict` with NDJSON, CSV or TSV in and NDJSON out."""
 
 import asyncio
 import json
@@ -17,6 +17,7 @@ from service.api.context import Context
 from service.api.predict_lines import ROWS
 
 NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv; charset=utf-8"}
+TSV = {"Content-Type": "text/tab-separated-values"}
 TEXTS = choosing(30, language="other")[0]
 
 
@@ -64,11 +65,62 @@ def test_csv_keeps_commas_quotes_and_line_ends_in_cells(serving: TestClient) -> 
     assert lines == expected
 
 
+def test_what_a_spreadsheet_makes_of_a_table_is_read_as_a_data_sets_is(serving: TestClient) -> None:
+    expected = ask(serving, '"apple, red"\n"rain"')
+    assert ask(serving, "\ufeffsep=;\r\nid;TEXT;;\r\n1;apple, red;;\r\n2;rain\r\n".encode(), CSV) == expected
+    assert ask(serving, "id\tText\n1\tapple, red\n2\train\n", TSV) == expected
+    first, second = ask(serving, "id;text\n1;apple;red\n2;rain\n", CSV)
+    assert "put a text with semicolons in quotation marks" in first["error"]["message"]
+    assert second["label"]
+
+
+def test_a_key_of_a_line_may_be_written_in_any_case(serving: TestClient) -> None:
+    first, second, twice = ask(serving, '{"Text": "apple"}\n{"text": "apple"}\n{"text": "apple", "Text": "rain"}')
+    assert first["scores"] == second["scores"]
+    assert twice["error"]["code"] == "text_invalid"
+
+
+def test_another_media_type_is_told_all_that_there_are(serving: TestClient) -> None:
+    response = serving.post("/predict?model=fruit", content="apple", headers={"Content-Type": "text/plain"})
+    message = error_of(response, 415, "media_type_unsupported")["message"]
+    for kind in ("application/json", "application/x-ndjson", "application/jsonl", "text/csv", TSV["Content-Type"]):
+        assert kind in message
+
+
+def test_a_row_with_more_cells_than_the_header_is_not_cut_in_two(serving: TestClient) -> None:
+    body = "text\napple\nwhat is my account balance, and when can I change it?\napple,,\n"
+    before, cut, after = ask(serving, body, CSV)
+    assert cut["error"]["code"] == "text_invalid"
+    assert "has 2 cells where the header has 1; put a text with commas in quotation marks" in cut["error"]["message"]
+    assert before["label"] == after["label"]
+
+
+def test_a_row_without_a_cell_for_its_text_is_told(serving: TestClient) -> None:
+    first, second = ask(serving, "id,text\n1\n2,apple\n", CSV)
+    assert "has 1 cells where the header has 2" in first["error"]["message"]
+    assert second["label"]
+
+
+def test_an_empty_line_of_a_table_is_a_row_but_at_its_end(serving: TestClient) -> None:
+    """What a spreadsheet makes of an empty cell; were it passed over, the rows behind it would have other numbers."""
+    lines = ask(serving, 'text\n\napple\n \r\n""\napple\n\n \n\n', CSV)
+    assert ["error" in line for line in lines] == [True, False, True, True, False]
+    assert {line["error"]["message"] for line in lines if "error" in line} == {"is empty"}
+
+
 def test_the_query_says_what_the_body_of_json_says(serving: TestClient) -> None:
     (line,) = ask(serving, '"apple"', model="moods", top_k=1, threshold=0.0)
     assert len(line["scores"]) == 1
     assert line["labels"] == sorted(LABELS)
     error_of(serving.post("/predict?threshold=2", content='"a"', headers=NDJSON), 422, "request_invalid")
+
+
+@pytest.mark.parametrize("query", ["treshold=0.9", "top_k=1&treshold=0.9", "Threshold=0.9", "texts=apple"])
+def test_an_option_that_there_is_none_of_is_not_ignored(serving: TestClient, query: str) -> None:
+    response = serving.post(f"/predict?model=fruit&{query}", content='"apple"', headers=NDJSON)
+    error = error_of(response, 422, "request_invalid")
+    assert [detail["field"] for detail in error["details"]] == [query.split("&")[-1].partition("=")[0]]
+    assert "the options are model, top_k, threshold" in error["message"]
 
 
 def test_one_bad_row_costs_its_neighbours_nothing(serving: TestClient) -> None:

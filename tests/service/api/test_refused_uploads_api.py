@@ -20,6 +20,8 @@ TEXTS, LABELS = choosing(30)
         ({"name": "-x"}, "name"),
         ({"name": "a/b"}, "name"),
         ({"name": "a\nb"}, "name"),
+        ({"name": "a\n"}, "name"),
+        ({"name": " "}, "name"),
         ({"name": "x" * 101}, "name"),
         ({"name": 7}, "name"),
         ({"name": None}, "name"),
@@ -65,12 +67,12 @@ def test_a_cut_must_leave_something_to_train_on(shared: TestClient) -> None:
         (fruit(train={"Text": ["x", ""], "Labels": ["a", "b"]}), "train", 1, "Text", "is empty"),
         (fruit(train={"Text": ["x", 7], "Labels": ["a", "b"]}), "train", 1, "Text", "must be a string"),
         (fruit(train={"Text": ["x", "y\0"], "Labels": ["a", "b"]}), "train", 1, "Text", "NUL"),
-        (fruit(train={"Text": ["x", "y"], "Labels": ["a", None]}), "train", 1, "Labels", "must be one string"),
+        (fruit(train={"Text": ["x", "y"], "Labels": ["a", None]}), "train", 1, "Labels", "is null; give every"),
         (fruit(train={"Text": ["x", "y"], "Labels": ["a", ["b"]]}), "train", 0, "Labels", "must be a list of strings"),
         (fruit(task="choosing", train={"Text": ["x"], "Labels": [["a"]]}), "train", 0, "Labels", "must be one string"),
         (fruit(task="deciding", train={"Text": ["x"], "Labels": ["a"]}), "train", 0, "Labels", "must be a list"),
         (fruit(train={"Text": ["x", "y"], "Labels": ["a"]}), "train", None, "Labels", "all lists must have one length"),
-        (fruit(train={}), "train", None, "Text", "exactly one column `Text`"),
+        (fruit(train={}), "train", None, "Text", "needs a column `Text`"),
         (fruit(test={"Text": [], "Labels": []}), "test", None, None, "has no rows"),
         (fruit(val=columns(TEXTS, LABELS), split={"val": 0.2}), "val", None, None, "was sent, so it cannot be cut"),
         (fruit(3), "val", None, None, "too small to cut val"),
@@ -90,14 +92,19 @@ def test_a_fault_in_the_rows_is_placed(
         ("a.csv", f'text,label\nx,a\n"{MARK} open,b\n', 1, "is a quotation mark left open?"),
         ("a.csv", f"text,label\nx,a\n{MARK}\0,b\n", 1, "NUL"),
         ("a.csv", f"text,label\n{MARK},a\n".encode("utf-16"), None, "save it as UTF-8"),
-        ("a.csv", f"{MARK},a\nx,b\n", None, "needs exactly one column `Text`"),
+        ("a.csv", f"{MARK},a\nx,b\n", None, "needs a column `Text`"),
         ("a.csv", f"text,label\nx,a\n{MARK},b,c\n", 1, "has 3 cells where the header has 2"),
-        ("a.csv", "", None, "needs exactly one column `Text`"),
+        ("a.csv", "", None, "needs a column `Text`"),
         ("a.csv", "text,label\n", None, "has no rows"),
-        ("a.jsonl", f'{{"text": "x", "label": "a"}}\n{{"text": "{MARK}", \n', 1, "line 2 is not JSON"),
-        ("a.jsonl", f'{{"text": "x", "label": "a"}}\n{{"text": "{MARK}"}}\n', 1, "needs exactly one column `Labels`"),
+        ("a.jsonl", f'{{"text": "x", "label": "a"}}\n{{"text": "{MARK}", \n', 1, "the line is not JSON"),
+        (
+            "a.jsonl",
+            f'{{"text": "x", "label": "a"}}\n{{"text": "{MARK}"}}\n',
+            1,
+            "needs a column `Labels` (or `label`); found: 'text'",
+        ),
         ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": "\\ud800", "label": "b"}\n', 1, "half a surrogate pair"),
-        ("a.json", "{}", None, "needs exactly one column `Text`"),
+        ("a.json", "{}", None, "needs a column `Text`"),
         ("a.json", "[]", None, "must be an object"),
     ],
 )
@@ -109,6 +116,13 @@ def test_a_fault_in_a_file_is_placed(
     assert (detail["split"], detail.get("row")) == ("train", row)
     assert words in detail["message"]
     assert MARK not in response.text
+
+
+def test_a_fault_in_a_file_of_lines_is_placed_in_its_lines_too(shared: TestClient) -> None:
+    files = {"train": ("a.csv", "text,label\n,\n\nx,a\ny,b\n"), "val": ("b.jsonl", '\n{"text": "x", "label": "c"}')}
+    error = error_of(send_files(shared, files), 422, "dataset_invalid")
+    assert [(detail["split"], detail["row"], detail["line"]) for detail in error["details"]] == [("val", 0, 2)]
+    assert "split val, row 0 (line 2 of the file): label 'c'" in error["message"]
 
 
 def test_a_broken_json_file_is_unreadable(shared: TestClient) -> None:

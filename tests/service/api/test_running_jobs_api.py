@@ -111,6 +111,11 @@ def test_the_report_is_json_or_text_as_asked(client: TestClient, context: Contex
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert page.text == "<!doctype html><title>größe</title>"
     assert "default-src 'none'" in page.headers["content-security-policy"]
+    axios = client.get(f"/jobs/{job_id}/report", headers={"Accept": "application/json, text/plain, */*"})
+    assert axios.headers["content-type"] == "application/json"
+    for answer in (as_json, as_text, page, axios):  # a cache must not give one of them out for another
+        assert answer.headers["vary"] == "Accept, Authorization, X-API-Key"
+        assert answer.headers["cache-control"] == "private, no-cache"
 
 
 def test_a_damaged_report_is_told_without_a_path(client: TestClient, context: Context, submit: Any) -> None:

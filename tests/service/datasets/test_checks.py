@@ -43,7 +43,15 @@ def complaint_about(row: RawRow, task: Task = "choosing", **settings: Any) -> De
     ],
 )
 def test_the_task_follows_from_the_form_of_the_labels(split: RawSplit, task: Task, cells: list[int]) -> None:
-    assert infer_task({"train": split_of("a"), "val": split}) == (task, [("val", row) for row in cells])
+    train = split_of("a", cells=split.cells)
+    assert infer_task({"train": train, "val": split}) == (task, [("val", row) for row in cells])
+
+
+@pytest.mark.parametrize("slip", ["", " ", "a|b"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_strings_beside_a_table_say_that_its_cells_are_for_choosing(slip: str, reverse: bool) -> None:
+    splits = {"train": split_of("a", "b"), "val": split_of("a", slip, cells=True)}
+    assert infer_task(dict(reversed(splits.items())) if reverse else splits) == ("choosing", [])
 
 
 def test_cells_are_split_and_stripped() -> None:
@@ -82,11 +90,18 @@ def test_a_text_may_have_as_many_bytes_as_the_limit_says(text: str) -> None:
     ("labels", "task", "words"),
     [
         (["a"], "choosing", "must be one string"),
-        (None, "choosing", "must be one string"),
-        (7, "choosing", "must be one string"),
+        ({}, "choosing", "must be one string"),
+        (None, "choosing", "is null; give every row a label, or []"),
+        (7, "choosing", "is a number; write it in quotation marks"),
+        (0.5, "choosing", "is a number; write it in quotation marks"),
+        (True, "choosing", "is true; write it in quotation marks"),
         ("a", "deciding", "must be a list of strings"),
-        (None, "deciding", "must be a list of strings"),
-        ([7], "deciding", "must hold strings only"),
+        (None, "deciding", "is null; give every row a label, or []"),
+        (7, "deciding", "is a number; write it as a list of strings"),
+        (False, "deciding", "is false; write it as a list of strings"),
+        ([7], "deciding", "holds a number; write it in quotation marks"),
+        (["a", None], "deciding", "holds null; leave it out of the list"),
+        ([False], "deciding", "holds false; write it in quotation marks"),
         ([["a"]], "deciding", "must hold strings only"),
         ("", "choosing", "is empty"),
         (" ", "choosing", "is made of spaces only"),
@@ -157,7 +172,7 @@ def label_complaints(dataset: Dataset, **settings: Any) -> list[Detail]:
 def test_choosing_needs_two_labels_and_deciding_one() -> None:
     assert "at least 2 different labels" in label_complaints(dataset_of("choosing", train=[("a",)]))[0].message
     assert label_complaints(dataset_of("choosing", train=[("a",), ("b",)])) == []
-    assert "at least 1 different labels" in label_complaints(dataset_of("deciding", train=[()]))[0].message
+    assert "at least 1 label;" in label_complaints(dataset_of("deciding", train=[()]))[0].message
     assert label_complaints(dataset_of("deciding", train=[("a",), ()])) == []
 
 

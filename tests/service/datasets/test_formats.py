@@ -3,15 +3,17 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 
 from parts.toy_text import choosing, columns
 from service.datasets import json_text
+from service.datasets.checks import to_examples
 from service.datasets.complaints import Complaints
 from service.datasets.formats import read_columns, read_file
 from service.datasets.rows import RawRow, RawSplit
-from service.errors import Detail, Unreadable, UnsupportedMedia
+from service.errors import DatasetInvalid, Detail, Unreadable, UnsupportedMedia
 from service.settings import read_settings
 
 SETTINGS = read_settings()
@@ -95,10 +97,10 @@ def test_column_names_are_read_in_any_case_and_extra_columns_are_kept() -> None:
     [
         ([], None, "must be an object"),
         ("x", None, "must be an object"),
-        ({}, "Text", "exactly one column `Text`"),
-        ({"Text": ["x"]}, "Labels", "exactly one column `Labels`"),
-        ({"Text": ["x"], "Labels": ["a"], "label": ["a"]}, "Labels", "exactly one column `Labels`"),
-        ({"Text": ["x"], "text": ["x"], "Labels": ["a"]}, "Text", "exactly one column `Text`"),
+        ({}, "Text", "needs a column `Text`; found: 0 others"),
+        ({"Text": ["x"]}, "Labels", "needs a column `Labels` (or `label`); found: 'Text'"),
+        ({"Text": ["x"], "Labels": ["a"], "label": ["a"]}, "Labels", "needs only one column `Labels`"),
+        ({"Text": ["x"], "text": ["x"], "Labels": ["a"]}, "Text", "only one column `Text`; found: 'Text', 'text'"),
         ({"Text": ["x"], "Labels": ["a"], "n": [1], "N": [1]}, None, "names a column twice"),
         ({"Text": "x", "Labels": ["a"]}, "Text", "must be a list"),
         ({"Text": ["x"], "Labels": {"0": "a"}}, "Labels", "must be a list"),
@@ -117,15 +119,32 @@ def test_what_is_not_columns_is_told_so(value: object, field: str | None, words:
 def test_a_broken_line_is_named_and_the_rest_is_read_on() -> None:
     data = '{"text": "x", "label": "a"}\n\n{"text": "y", "label": \n{"text": "z"}\n["z", "a"]\nnull\n'
     details = read("t.jsonl", data)[1]
-    assert [(detail.split, detail.row, detail.field) for detail in details] == [
-        ("train", 1, None),
-        ("train", 2, "Labels"),
-        ("train", 3, None),
-        ("train", 4, None),
+    assert [(detail.split, detail.row, detail.line, detail.field) for detail in details] == [
+        ("train", 1, 3, None),
+        ("train", 2, 4, "Labels"),
+        ("train", 3, 5, None),
+        ("train", 4, 6, None),
     ]
-    assert "line 3 is not JSON" in details[0].message
-    assert "line 5 must be an object" in details[2].message
-    assert "line 6 must be an object" in details[3].message
+    assert "is not JSON" in details[0].message
+    assert "must be an object" in details[2].message
+    assert "must be an object" in details[3].message
+
+
+@pytest.mark.parametrize(
+    ("filename", "data"),
+    [
+        ("t.jsonl", '\n{"text": "x", "label": "a"}\n\n\n{"text": "x", "label": ""}\n'),
+        ("t.csv", 'sep=,\ntext,label\n"x\ny",a\nx,\n'),
+        ("t.csv", "text,label\nx,a\n,\n\nx,\n"),
+    ],
+)
+def test_a_row_of_a_file_of_lines_is_named_with_the_line_that_it_begins_in(filename: str, data: str) -> None:
+    complaints = Complaints()
+    split = read_file(filename, data.encode(), "train", complaints, SETTINGS)
+    to_examples(split, "train", "choosing", SETTINGS, complaints)
+    assert [(detail.row, detail.line) for detail in complaints.details] == [(1, 5)]
+    with pytest.raises(DatasetInvalid, match=r"in split train, row 1 \(line 5 of the file\): is empty"):
+        complaints.raise_if_any()
 
 
 # -- tables -------------------------------------------------------------------------------------------
@@ -151,6 +170,13 @@ def test_a_quotation_mark_left_open_is_told_with_its_line(tail: str) -> None:
     assert "is a quotation mark left open?" in detail.message
 
 
+@pytest.mark.parametrize("data", ["text,label\rone,a\rtwo,b\r", "text,label\none,a\rtwo,b\r"])
+def test_line_ends_of_old_macs_are_told_how_to_save_the_file(data: str) -> None:
+    message = complaint_of("t.csv", data).message
+    assert "a carriage return alone; save the file with line ends of Windows (CR LF) or Unix (LF)" in message
+    assert "universal-newline" not in message
+
+
 @pytest.mark.parametrize(
     ("data", "fields"),
     [
@@ -158,14 +184,40 @@ def test_a_quotation_mark_left_open_is_told_with_its_line(tail: str) -> None:
         ("\n", ["Text", "Labels"]),
         ("good fruit,a\nbad fruit,b\n", ["Text", "Labels"]),
         ("text,tag\nx,a\n", ["Labels"]),
-        ("text;tag\nx;a\n", ["Text", "Labels"]),
+        ("text;tag\nx;a\n", ["Labels"]),
+        ("text\ttag\nx\ta\n", ["Labels"]),
+        ("tag;label\nx;a\n", ["Text", "Labels"]),
         ("text,label,label\nx,a,b\n", ["Labels"]),
     ],
 )
 def test_a_table_without_its_header_is_told_what_it_needs(data: str, fields: list[str]) -> None:
     details = read("t.csv", data)[1]
     assert [detail.field for detail in details if detail.field] == fields
-    assert all("needs exactly one column" in detail.message for detail in details if detail.field)
+    assert all(re.match(r"needs (a|only one) column", detail.message) for detail in details if detail.field)
+
+
+@pytest.mark.parametrize(
+    ("filename", "header", "found"),
+    [
+        ("t.csv", "Text;Kategorie", "'Text', 'Kategorie'"),
+        ("t.csv", "Text\tKategorie", "'Text', 'Kategorie'"),
+        ("t.tsv", "Text,Kategorie", "'Text', 'Kategorie'"),
+        ("t.csv", 'Text;"size, cm"', "'Text', 'size, cm'"),
+        ("t.csv", ",".join(["Text", *"abcdefghijk"]), "'Text', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', …"),
+    ],
+)
+def test_the_columns_that_are_there_are_named_beside_the_one_that_is_missing(
+    filename: str, header: str, found: str
+) -> None:
+    assert complaint_of(filename, f"{header}\nx\n").message == f"needs a column `Labels` (or `label`); found: {found}"
+
+
+def test_a_first_row_that_is_no_header_is_not_sent_back() -> None:
+    messages = [detail.message for detail in read("t.csv", "good fruit,a\nbad fruit,b\n")[1]]
+    assert messages == [
+        f"needs a column {name}; found: 2 others; is a name misspelt, or the header missing?"
+        for name in ("`Text`", "`Labels` (or `label`)")
+    ]
 
 
 def test_ragged_rows_are_named() -> None:
@@ -186,6 +238,7 @@ def test_ragged_rows_are_named() -> None:
         "text;label\none;a\ntwo, or more;b\n",
         '\ufeff"Text";"Label";\r\n"one";"a";\r\n"two, or more";"b";\r\n',
         "sep=;\ntext;label\none;a\ntwo, or more;b\n",
+        "text\tlabel\none\ta\ntwo, or more\tb\n",
         'sep=,\r\ntext,label\none,a\n"two, or more",b\n',
         '\n  \n,,\ntext,label\n  \none,a\n"two, or more",b\n',
         'text,label,,\none,a,,\n"two, or more",b, ,\n',
@@ -196,12 +249,27 @@ def test_what_spreadsheets_add_is_passed_over(data: str) -> None:
     assert rows_of("t.csv", data) == ROWS
 
 
+@pytest.mark.parametrize("blank", [",", ",,,,", " , \u00a0", '"",""', '"\n"," "'])
+def test_a_row_of_empty_cells_alone_is_passed_over(blank: str) -> None:
+    assert rows_of("t.csv", f'text,label,n\none,a,1\n{blank}\n"two, or more",b,2\n{blank}\n') == [
+        RawRow("one", "a", {"n": "1"}),
+        RawRow("two, or more", "b", {"n": "2"}),
+    ]
+
+
+def test_a_row_with_anything_in_it_is_kept() -> None:
+    rows = [RawRow("x", "", {"n": ""}), RawRow("", "a", {"n": ""}), RawRow("", "", {"n": "1"})]
+    assert rows_of("t.csv", "text,label,n\nx,,\n,a,\n,,1\n") == rows
+
+
 def test_a_cell_beside_the_columns_with_names_is_not_lost() -> None:
     assert "has 3 cells where the header has 2" in complaint_of("t.csv", "text,label,\nx,a,a note\n").message
 
 
-def test_semicolons_are_for_a_header_that_is_one_column_without_them() -> None:
+def test_another_delimiter_is_for_a_header_that_has_its_columns_with_it_alone() -> None:
     assert rows_of("t.csv", "text,label,n;m\nx;y,a,1\n") == [RawRow("x;y", "a", {"n;m": "1"})]
+    assert rows_of("t.csv", 'text;label;"size, cm"\nx,y;a;1\n') == [RawRow("x,y", "a", {"size, cm": "1"})]
+    assert rows_of("t.tsv", "text,label\nx;y,a\n") == [RawRow("x;y", "a", {})]
 
 
 def test_a_column_that_is_there_twice_is_named() -> None:

@@ -175,6 +175,20 @@ def test_labels_that_are_written_alike_are_named(one: str, other: str, similar: 
         assert repr(other) in found["similar_label_names"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("label", "joined"), [("a;b", True), ("a, b", True), ("b;a;", True), ("a;c", False), ("a;", False), (";", False)]
+)
+def test_rows_whose_label_is_made_of_others_are_named(label: str, joined: bool) -> None:
+    rows = clean()
+    for split, number in (("train", 4), ("train", 6), ("val", 3), ("test", 0)):
+        rows[split][number] = (rows[split][number][0], label)
+    warning = warnings_of(rows).get("joined_labels")
+    assert (warning is not None) is joined
+    if warning:
+        assert warning["message"].startswith(f"1 label made of others of the set, in 4 rows: {label!r}; if several")
+        assert warning["rows"] == at(("train", 4), ("train", 6), ("val", 3), ("test", 0))
+
+
 def test_labels_with_few_examples_are_named_rarest_first() -> None:
     rows = clean()
     rows["train"] = [(text, "abcd"[min(row // 8, 3)]) for row, text in enumerate(sentences(28))]

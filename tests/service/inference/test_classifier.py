@@ -116,24 +116,46 @@ def test_top_k_keeps_the_largest_scores_in_order() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_without_key_biases_nothing_changes_but_the_rounding(family: str, tmp_path: Path) -> None:
     """Large ones, as pretrained models have: bfloat16 has eight bits for the bias and the key together."""
-    folder = build_tiny_checkpoint(family, tmp_path)
-    network = TextClassifier(load_encoder(folder, read_config(folder)["model_type"]), 3).eval()
-    torch.manual_seed(0)
-    ids = torch.randint(5, 200, (8, 20))
-    mask = torch.ones_like(ids)
+    network = make_network(family, tmp_path)
     for name, parameter in network.encoder.named_parameters():
         if "key.bias" in name:
             torch.nn.init.normal_(parameter, std=10)
         if "query.weight" in name:
             parameter.data *= 20  # attention that looks at one token rather than another
+    exact, before = features(network), off(network)
+    network.drop_key_biases()
+    assert torch.allclose(features(network), exact, atol=1e-4)
+    assert off(network) < 0.7 * before
 
-    def off(reference: torch.Tensor) -> float:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            return float((network.features(ids, mask) - reference).square().mean().sqrt())
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rounded_weights_are_nearly_the_same_and_bring_bfloat16_nearer_to_them(family: str, tmp_path: Path) -> None:
+    network = make_network(family, tmp_path)
+    exact, before = features(network), off(network)
+    network.round_weights()
+    assert torch.allclose(features(network), exact, atol=0.05)
+    assert off(network) < 0.9 * before
+    assert all(
+        torch.equal(module.weight, module.weight.bfloat16().float())
+        for module in network.encoder.modules()
+        if isinstance(module, torch.nn.Linear)
+    )
+
+
+def make_network(family: str, folder: Path) -> TextClassifier:
+    checkpoint = build_tiny_checkpoint(family, folder)
+    return TextClassifier(load_encoder(checkpoint, read_config(checkpoint)["model_type"]), 3).eval()
+
+
+def features(network: TextClassifier) -> torch.Tensor:
+    """Of eight rows of tokens, always the same ones."""
+    ids = torch.randint(5, 200, (8, 20), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        exact = network.features(ids, mask)
-        before = off(exact)
-        network.drop_key_biases()
-        assert torch.allclose(network.features(ids, mask), exact, atol=1e-4)
-    assert off(exact) < 0.7 * before
+        return network.features(ids, torch.ones_like(ids))
+
+
+def off(network: TextClassifier) -> float:
+    """By how much bfloat16 misses float32, root mean square."""
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = features(network)
+    return float((rounded - features(network)).square().mean().sqrt())

@@ -1,5 +1,6 @@
 """Every engine gives what the network itself gives."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from parts.finished_models import write_model
+from parts.memory import forget_peak
 from parts.tiny_models import FAMILIES, build_tiny_checkpoint
 from parts.toy_text import sentences
 from service.inference import device, engines
@@ -19,6 +21,7 @@ from service.inference.engines import EngineName, make_engine
 from service.inference.network import TextClassifier
 from service.models.checkpoints import read_config
 from service.models.finished import ModelCard
+from worker.memory import give_memory_back
 
 CPU = torch.device("cpu")
 CARD = ModelCard("choosing", ["a", "b", "c"], 64, "x", "j", "s", [])
@@ -87,6 +90,20 @@ def test_what_is_near_a_decision() -> None:
     deciding = ModelCard("deciding", ["a", "b", "c"], 64, "x", "j", "s", [0.5, 0.5, 0.05])
     logits = torch.tensor([[2.0, -2.0, -2.95], [2.0, -2.0, 0.0], [0.01, -2.0, 0.0]])  # logit(0.05) = -2.94
     assert near_a_decision(logits, deciding).tolist() == [True, False, True]
+
+
+def test_models_that_were_loaded_and_left_again_take_no_memory(folder: Path) -> None:
+    """Where their traces are not forgotten each of these small ones keeps 2.8 MB."""
+
+    def load_and_leave(times: int) -> int:
+        for _ in range(times):
+            Classifier.load(folder, CPU, "openvino", threads=1)
+        gc.collect()
+        give_memory_back()
+        return forget_peak(os.getpid())
+
+    before = load_and_leave(3)
+    assert load_and_leave(10) - before < 10 * 2**20
 
 
 def test_making_an_engine_reports_to_nobody(folder: Path, tmp_path: Path) -> None:

@@ -47,7 +47,9 @@ class Installation:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Installation:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """Its requests wait for a new version however long it takes to load on a machine that does other things too."""
+    monkeypatch.setattr(shelf, "PATIENCE", 30.0)
     return Installation(tmp_path)
 
 

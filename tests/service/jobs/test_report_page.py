@@ -16,7 +16,7 @@ from service.jobs.page.layout import table
 from service.jobs.page.markup import h
 from service.jobs.page.measured import confused_pairs
 from service.jobs.page.texts import MOST_SHOWN
-from service.jobs.report import Interval, Report, ReportWarning
+from service.jobs.report import Interval, Report, ReportWarning, Subset, WithoutLeaks
 from service.jobs.report_page import render_page
 from service.store.records import Task
 
@@ -119,6 +119,14 @@ def test_the_page_can_be_read_without_seeing_it(report: Report) -> None:
     assert len(read.all("table")) == len(read.all("caption"))
 
 
+def test_five_figures_side_by_side_may_stand_above_their_intervals() -> None:
+    """Else the last one, Hamming loss, would lie beyond the edge of the page."""
+    read = Page(CASES["deciding"])
+    (made, figures) = CASES["deciding"], 5
+    assert sum(cell.get("class") == "narrow" for cell in read.all("td")) == figures * (len(made.slices) + 2)
+    assert ".narrow { white-space: normal; }" in read.html
+
+
 @every_case
 def test_no_plot_holds_a_coordinate_that_is_no_number(report: Report) -> None:
     assert re.search(r'="[^"]*\b(nan|inf)\b', Page(report).html) is None
@@ -158,6 +166,7 @@ def test_the_numbers_are_those_of_the_report() -> None:
     assert f"Brier score{shown(before['brier'])}{shown(after['brier'])}" in text
     assert f"temperature {made.calibration.temperature:.3f}" in text
     assert made.without_leaks is not None
+    assert made.without_leaks.macro_f1 is not None
     assert f"Without them{made.without_leaks.rows}{made.without_leaks.macro_f1.value:.3f}" in text
     assert made.reproduction.dataset_sha256 in text
     assert "learning_rate3e-05" in text
@@ -167,11 +176,41 @@ def test_parts_of_the_test_texts_have_the_figures_of_the_whole() -> None:
     made = CASES["deciding"]
     text = Page(made).text
     assert made.without_leaks is not None
-    for name, part in [*((part.value, part) for part in made.slices), ("Without them", made.without_leaks)]:
-        assert part.samples_f1 is not None
-        assert part.hamming_loss is not None
+    parts: list[tuple[str, Subset | WithoutLeaks]] = [("Without them", made.without_leaks)]
+    for name, part in [*parts, *((part.value, part) for part in made.slices)]:
         figures = (part.macro_f1, part.accuracy, part.micro_f1, part.samples_f1, part.hamming_loss)
-        assert f"{name}{part.rows}{''.join(map(shown, figures))}" in text
+        assert f"{name}{part.rows}{''.join(shown(figure) for figure in figures if figure)}" in text
+        assert all(figures)
+
+
+def test_a_test_split_that_was_wholly_seen_before_is_not_called_a_new_one() -> None:
+    made = make_report()
+    made.without_leaks = WithoutLeaks(leaked_rows=made.test.rows, rows=0)
+    text = Page(made).text
+    assert f"Nothing is left: all {made.test.rows} test texts also occur, or nearly, in training or validation" in text
+    assert "Nothing had to be left out" not in text
+    assert "Nothing had to be left out" in Page(make_report(without_leaks=None)).text
+
+
+def test_rows_are_said_to_count_where_their_sender_finds_them() -> None:
+    made = make_report()
+    assert "Rows count from 0 in test as it was sent; the probability is of the given label" in Page(made).text
+    for mistake in made.test.misclassified:
+        mistake.split = "train"
+    text = Page(made).text
+    assert text.count("Rows count from 0 in train as it was sent; the probability is of the") == 2
+
+
+def test_a_report_of_an_earlier_version_is_read() -> None:
+    stored = make_report().model_dump()
+    for mistake in stored["test"]["misclassified"]:
+        del mistake["split"]
+    assert {mistake.split for mistake in Report.model_validate(stored).test.misclassified} == {"test"}
+
+
+@every_case
+def test_a_report_is_read_as_it_was_stored(report: Report) -> None:
+    assert Report.model_validate_json(report.model_dump_json()) == report
 
 
 def test_every_threshold_stands_beside_its_label() -> None:

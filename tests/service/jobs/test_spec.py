@@ -29,7 +29,13 @@ def test_each_optimizer_has_its_own_radius() -> None:
     radii = {name: resolved(optimizer=name).rho for name in ("sam", "asam", "adamw")}
     assert radii == {"sam": 0.05, "asam": 0.5, "adamw": 0.0}
     assert resolved(optimizer="asam", rho=0.1).rho == 0.1
-    assert resolved().optimizer == "sam"
+
+
+def test_climbs_are_for_those_who_ask_for_them() -> None:
+    assert resolved().optimizer == resolved(rho=0.0).optimizer == "adamw"
+    assert resolved(rho=0.1).optimizer == resolved(sam_start=0.5).optimizer == "sam"
+    assert resolved(rho=0.1).rho == 0.1
+    assert resolved(optimizer="asam", sam_start=0.5).optimizer == "asam"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from worker.evaluation.intervals import Bootstrap, label_f1_draws, macro_f1_draws, micro_f1_draws, wilson
+from worker.evaluation.intervals import (
+    Bootstrap,
+    label_f1_draws,
+    macro_f1_draws,
+    macro_f1_interval,
+    micro_f1_draws,
+    wilson,
+)
 from worker.evaluation.metrics import Binary, macro_f1
 
 
@@ -26,6 +33,35 @@ def noisy_answers(rows: int, generator: np.random.Generator) -> tuple[Binary, Bi
     return np.eye(3, dtype=np.int64)[truth], np.eye(3, dtype=np.int64)[(truth + slips) % 3]
 
 
+@pytest.mark.parametrize(("labels", "tested", "rows_of_each"), [(300, 150, 2), (60, 30, 3), (20, 10, 20), (30, 30, 3)])
+def test_the_interval_of_macro_f1_covers_the_true_value_whatever_labels_are_not_tested(
+    labels: int, tested: int, rows_of_each: int
+) -> None:
+    """Four in five answers are right; the expected figure is that of a hundred thousand rows."""
+    generator = np.random.default_rng(0)
+
+    def answers(rows_of_each: int) -> tuple[Binary, Binary]:
+        truth = np.repeat(np.arange(tested), rows_of_each)
+        slips = (generator.random(len(truth)) > 0.8) * generator.integers(1, tested, len(truth))
+        return np.eye(labels, dtype=np.int64)[truth], np.eye(labels, dtype=np.int64)[(truth + slips) % tested]
+
+    expected = macro_f1(*answers(100_000 // tested))
+    covered = 0
+    for seed in range(100):
+        own = answers(rows_of_each)
+        draws = Bootstrap(len(own[0]), seed, draws=200).over(lambda w, own=own: macro_f1_draws(w, *own))  # type: ignore[misc]
+        found = macro_f1_interval(*own, draws)
+        assert 0 <= found.low <= found.value <= found.high <= tested / labels
+        covered += found.low <= expected <= found.high
+    assert 90 <= covered <= 99, f"{covered} of 100 where 95 are meant"
+
+
+def test_labels_that_are_not_tested_weigh_the_same_in_every_draw() -> None:
+    truth = np.array([[1, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0]])
+    without_the_last = np.array([[2.0, 1.0, 0.0]])
+    assert macro_f1_draws(without_the_last, truth, truth)[0] == macro_f1(truth, truth) == 0.5
+
+
 def test_the_bootstrap_interval_of_macro_f1_covers_the_true_value() -> None:
     generator = np.random.default_rng(0)
     expected = macro_f1(*noisy_answers(500_000, generator))
@@ -34,7 +70,7 @@ def test_the_bootstrap_interval_of_macro_f1_covers_the_true_value() -> None:
         truth, predicted = noisy_answers(150, generator)
         bootstrap = Bootstrap(150, seed=seed, draws=400)
         draws = bootstrap.over(lambda w, t=truth, p=predicted: macro_f1_draws(w, t, p))  # type: ignore[misc]
-        found = bootstrap.interval(macro_f1(truth, predicted), draws)
+        found = macro_f1_interval(truth, predicted, draws)
         covered += found.low <= expected <= found.high
     assert 180 <= covered <= 199, f"{covered} of 200 where 190 are meant"
 

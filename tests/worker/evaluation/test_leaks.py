@@ -1,5 +1,6 @@
 import numpy as np
 
+from service.jobs.report import WithoutLeaks
 from worker.evaluation.leaks import measure_without_leaks
 
 
@@ -9,6 +10,8 @@ def test_what_leaked_no_longer_flatters() -> None:
     predicted[10:] = truth[10:, ::-1]  # right on the ten leaked rows alone
     found = measure_without_leaks(list(range(10)), truth, predicted, "choosing")
     assert found is not None
+    assert found.accuracy is not None
+    assert found.macro_f1 is not None
     assert (found.leaked_rows, found.rows, found.accuracy.value, found.macro_f1.value) == (10, 30, 0.0, 0.0)
 
 
@@ -16,10 +19,17 @@ def test_a_label_that_went_with_the_leaked_rows_does_not_count_against_the_rest(
     truth = np.repeat(np.eye(3, dtype=np.int64), 10, axis=0)
     found = measure_without_leaks(list(range(20, 30)), truth, truth, "choosing")
     assert found is not None
+    assert found.macro_f1 is not None
     assert found.macro_f1.value == 1.0
 
 
-def test_there_is_nothing_to_say_where_nothing_leaked_or_everything_did() -> None:
+def test_there_is_nothing_to_say_where_nothing_leaked() -> None:
     truth = np.tile(np.eye(2, dtype=np.int64), (3, 1))
     assert measure_without_leaks([], truth, truth, "choosing") is None
-    assert measure_without_leaks(list(range(6)), truth, truth, "choosing") is None
+
+
+def test_where_everything_leaked_the_rows_are_counted_and_no_figure_is_left() -> None:
+    truth = np.tile(np.eye(2, dtype=np.int64), (3, 1))
+    found = measure_without_leaks(list(range(6)), truth, truth, "choosing")
+    assert found == WithoutLeaks(leaked_rows=6, rows=0)
+    assert found.macro_f1 is None

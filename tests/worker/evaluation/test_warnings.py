@@ -23,17 +23,59 @@ def test_texts_that_were_cut_are_counted_by_the_tokenizer_itself() -> None:
     assert f"1 of {test.rows} test texts" in warning.message
 
 
+def test_one_text_is_not_said_to_be_several() -> None:
+    test = make_report().test.model_copy(update={"rows": 1, "truncated_rows": 1})
+    baseline = make_report().baselines[0].model_copy(update={"beaten": False})
+    left = report.WithoutLeaks(leaked_rows=1, rows=0)
+    messages = [warning.message for warning in report_warnings(test, [baseline], None, left)]
+    assert len(messages) == 4
+    for message in messages:
+        assert "1 test text" in message
+        assert "1 test texts" not in message
+        assert "texts) are" not in message
+
+
 def test_few_rows_are_said_to_be_few() -> None:
     assert codes_of(rows=99, truncated_rows=0) == ["few_test_rows"]
 
 
-@pytest.mark.parametrize(("scores", "warned"), [((0.90, 0.91), False), ((0.62, 0.98), True), ((0.50, 0.51), True)])
-def test_a_lead_that_is_smaller_than_the_luck_of_seeds_is_a_warning(scores: tuple[float, float], warned: bool) -> None:
+def told_of_seeds(scores: tuple[float, float], *, beaten: bool) -> list[str]:
+    """What is said of seeds with these macro-F1 beside a baseline of 0.7."""
     made = make_report(rows_of_a_label=200)
-    baseline = made.baselines[0].model_copy(update={"macro_f1": interval(0.7), "beaten": True})
+    baseline = made.baselines[0].model_copy(update={"macro_f1": interval(0.7), "beaten": beaten})
     runs = [report.Repeat(seed=n, val_loss=1.0, accuracy=f, macro_f1=f) for n, f in enumerate(scores)]
-    codes = [warning.code for warning in report_warnings(made.test, [baseline], summarise(runs))]
-    assert ("seeds_differ" in codes) == warned
+    found = report_warnings(made.test, [baseline], summarise(runs))
+    return [warning.message for warning in found if warning.code == "seeds_differ"]
+
+
+@pytest.mark.parametrize(("scores", "warned"), [((0.90, 0.91), False), ((0.62, 0.98), True), ((0.75, 0.75), False)])
+def test_a_lead_that_is_smaller_than_the_luck_of_seeds_is_a_warning(scores: tuple[float, float], warned: bool) -> None:
+    assert ["above the best baseline's (+" in message for message in told_of_seeds(scores, beaten=True)] == [
+        True
+    ] * warned
+
+
+@pytest.mark.parametrize("scores", [(0.68, 0.68), (0.70, 0.70), (0.66, 0.71)])
+def test_seeds_that_agree_or_do_not_lead_are_no_warning_of_seeds(scores: tuple[float, float]) -> None:
+    assert told_of_seeds(scores, beaten=False) == []
+
+
+def test_a_published_run_that_was_lucky_is_called_so() -> None:
+    (message,) = told_of_seeds((0.90, 0.30), beaten=True)
+    assert "only the published run beats the best baseline: the mean does not (-0.100)" in message
+
+
+@pytest.mark.parametrize(("leaked", "warned"), [(0.0, False), (0.09, False), (0.1, True), (1.0, True)])
+def test_a_test_split_that_was_seen_before_is_a_warning(leaked: float, warned: bool) -> None:
+    test = make_report(rows_of_a_label=200).test.model_copy(update={"rows": 400, "truncated_rows": 0})
+    rows = round(400 * leaked)
+    left = report.WithoutLeaks(leaked_rows=rows, rows=400 - rows, accuracy=interval(0.321) if leaked < 1 else None)
+    found = report_warnings(test, [], None, left if rows else None)
+    assert [warning.code for warning in found] == ["test_leaked"] * warned
+    if warned:
+        assert f"{rows} of 400 test texts ({leaked:.1%})" in found[0].message
+        assert ("no figure here says" in found[0].message) == (leaked == 1)
+        assert ("without them accuracy is 0.321, with them" in found[0].message) == (leaked < 1)
 
 
 def test_a_lead_on_a_handful_of_rows_is_said_to_be_one() -> None:
