@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(default=1, ge=1, le=64, description="training runs at once in one worker")
     spare_run: bool = Field(
         default=True,
-        description="whether an idle worker has the next job's process ready: the first step 6 s sooner for 430 MB",
+        description="whether a worker that trains nothing gets the next job's process ready: 6 s less for 430 MB",
     )
     lease_seconds: float = Field(default=60, ge=1, description="silence after which a running job counts as lost")
     sweep_seconds: float = Field(default=5, gt=0, description="how often lost and forgotten jobs are looked for")

@@ -50,12 +50,14 @@ class RunProcesses:
             process = _alive(waiting) or TrainingProcess()
             yield process
         finally:
-            if process is not None:
-                process.kill()
-            with self._changed:
-                self._runs -= 1
-                self._ending -= {process}
-                self._changed.notify_all()
+            try:
+                if process is not None:
+                    process.kill()
+            finally:
+                with self._changed:
+                    self._runs -= 1
+                    self._ending -= {process}
+                    self._changed.notify_all()
 
     def ends_soon(self, process: TrainingProcess) -> None:
         """The next one may be started beside this run, which trains no more."""

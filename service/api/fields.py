@@ -25,6 +25,7 @@ def _tidy(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
 
 
+MAX_NAME = 100  # characters
 NAME = r"^\p{Zs}*[\p{L}\p{N}][\p{L}\p{M}\p{N}_. -]*\p{Zs}*$"
 LANGUAGE = r"^[\p{L}][\p{L}\p{M} _-]*$"
 ID = r"^[a-z0-9_]+$"
@@ -37,17 +38,26 @@ WORDS = {  # what a pattern asks for, for whoever is refused by it
     DIGITS: "must be an event's id as the service gave it: digits",
     KEY: "must consist of ASCII letters, digits and signs, without spaces",
 }
+
+
+def _short(name: str) -> str:
+    if len(name) > MAX_NAME:
+        raise ValueError(f"is too long in Unicode's form NFC; the most is {MAX_NAME} characters")
+    return name
+
+
 SafeText = Annotated[str, AfterValidator(_safe)]
 # The constraints come first: after a function they would be checked, but be missing from the OpenAPI document.
 Name = Annotated[
     str,
-    StringConstraints(pattern=NAME, max_length=100),
+    StringConstraints(pattern=NAME, max_length=MAX_NAME),
     AfterValidator(_safe),
     AfterValidator(_tidy),
+    AfterValidator(_short),  # NFC may be longer than what was sent
     Field(description="letters, digits, spaces, and `_ . -`; starts with a letter or a digit"),
 ]
 ModelName = Annotated[  # or the id of a version
-    str, StringConstraints(max_length=100), AfterValidator(_safe), AfterValidator(_tidy)
+    str, StringConstraints(max_length=MAX_NAME), AfterValidator(_safe), AfterValidator(_tidy)
 ]
 Language = Annotated[
     str,

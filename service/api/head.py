@@ -3,6 +3,8 @@
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+RANGES = (b"range", b"if-range")  # mean something with GET alone (RFC 9110, section 14.2)
+
 
 class HeadAsGet:
     """Pure ASGI. The routes know nothing of HEAD, so it is not in the OpenAPI document, and their guards ask for what
@@ -15,7 +17,8 @@ class HeadAsGet:
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return
-        asked = {**scope, "method": "GET"}  # a copy: the server goes by the method in its own
+        headers = [(name, value) for name, value in scope["headers"] if name not in RANGES]
+        asked = {**scope, "method": "GET", "headers": headers}  # a copy: the server goes by the method in its own
         with anyio.CancelScope() as rest:
 
             async def send_head(message: Message) -> None:

@@ -8,7 +8,7 @@ from typing import IO
 from service.datasets.checks import why_unsafe
 from service.datasets.json_text import parse_json
 from service.datasets.lines import TableLines, bounded_lines, row_bytes
-from service.datasets.tables import delimiter_of, header_line, trimmed, why_not_a_row
+from service.datasets.tables import delimiter_of, header_line, told, trimmed, why_not_a_row
 from service.errors import ClassiglotError, Unreadable
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -73,21 +73,20 @@ def _of_table(file: IO[bytes], delimiter: str, longest: int) -> Iterator[str | F
         empty = 0  # lines that are no rows where the file ends with them
         for cells in rows:
             lines.end_row()
-            if not cells or (len(cells) == 1 and cells[0].isspace()):
+            if cells != [""] and not any(map(str.strip, cells)):
                 empty += 1
                 continue
             yield from repeat("", empty)
             empty = 0
             yield _text_of_cells(trimmed(cells, len(header)), header, delimiter)
     except csv.Error as error:
-        yield Fault(f"line {lines.number}: {error}; is a quotation mark left open? nothing after it was read")
+        yield Fault(f"line {lines.number}: {told(error)}; nothing after it was read")
     except UnicodeDecodeError:
         yield Fault("is not UTF-8, and nothing after it was read; save the file as UTF-8 and send it again")
 
 
 def _text_of_cells(cells: list[str], header: list[str], delimiter: str) -> str | Fault:
-    """A cell more, and the text may have been cut in two; with fewer it is whole, if it is there."""
-    column = header.index("text")
-    if len(cells) > len(header) or column >= len(cells):
+    """With a cell more or less the text may have been cut in two, or another be in its place."""
+    if len(cells) != len(header):
         return Fault(why_not_a_row(cells, header, delimiter))
-    return cells[column]
+    return cells[header.index("text")]

@@ -31,7 +31,8 @@ def parse_json(data: bytes, what: str = "the body", most_values: int | None = No
     except UnicodeDecodeError as error:
         raise Unreadable(f"{what} is not UTF-8 (byte {error.start}); save it as UTF-8 and send it again") from None
     except json.JSONDecodeError as error:
-        raise Unreadable(f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""  # of one line, the line is known
+        raise Unreadable(f"{what} is not JSON: {error.msg} at {line}column {error.colno}") from None
     except RecursionError:
         raise Unreadable(f"{what} is nested too deeply") from None
     except ValueError as error:  # our own hooks, and integers of thousands of digits

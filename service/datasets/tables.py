@@ -33,14 +33,15 @@ def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, 
             rows.extend(islice(table.read(reader, lines, data), settings.max_rows + 1))
             table.complain_of_swallowed_rows(rows)
     except csv.Error as error:
-        complaints.add(f"line {lines.number}: {_told(error)}", split=split, row=len(rows))
+        complaints.add(f"line {lines.number}: {told(error)}", split=split, row=len(rows))
     except UnicodeDecodeError:
         message = f"is not UTF-8 (line {lines.number + 1}); save it as UTF-8 and send it again"
         complaints.add(message, split=split, row=len(rows) if lines.number else None)
     return RawSplit(rows, cells=True)
 
 
-def _told(error: csv.Error) -> str:
+def told(error: csv.Error) -> str:
+    """What to do about a table that cannot be read on."""
     if str(error).startswith("new-line character"):  # Python goes on about how it opens files
         return (
             "there is a carriage return alone; save the file with line ends of Windows (CR LF) or Unix (LF), "
@@ -69,7 +70,7 @@ def delimiter_of(header: str, expected: str) -> str:
 
 def _names(header: str, delimiter: str) -> set[str]:
     """Those of the columns as they are compared."""
-    cells = next(csv.reader(header.splitlines()[:1], delimiter=delimiter), [])
+    cells = next(csv.reader(re.split("[\r\n]", header, maxsplit=1)[:1], delimiter=delimiter), [])
     return {name.strip().casefold() for name in cells}
 
 

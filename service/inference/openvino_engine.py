@@ -65,9 +65,10 @@ def _convert(model: TextClassifier) -> openvino.Model:
         warnings.simplefilter("ignore")  # torch's, that a trace follows one way and that traces are old
         # By ourselves, for OpenVINO's way of tracing and checking took 3.5 s more.
         traced = torch.jit.trace(_Features(model).eval(), (ids, mask), check_trace=False)  # type: ignore[no-untyped-call]
-        converted = openvino.convert_model(traced, input=[shape, shape], example_input=(ids, mask))
-        _forget_traces()
-        return converted
+        try:
+            return openvino.convert_model(traced, input=[shape, shape], example_input=(ids, mask))
+        finally:
+            _forget_traces()
 
 
 def _forget_traces() -> None:

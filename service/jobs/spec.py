@@ -118,5 +118,5 @@ def _optimizer(asked: Hyperparameters) -> OptimizerName:
     """AdamW: on the benchmark's sets climbs cost time and bring nothing. Who says how to climb wants to."""
     if asked.optimizer != "auto":
         return asked.optimizer
-    climbs = asked.rho not in ("auto", 0) or asked.sam_start != "auto"
-    return "sam" if climbs else "adamw"
+    asks_to_climb = asked.rho != "auto" or asked.sam_start != "auto"
+    return "sam" if asks_to_climb and asked.rho != 0 else "adamw"

@@ -164,7 +164,11 @@ def test_a_thousand_wrong_keys_shut_out_nobody_but_their_sender(house: House, se
         answers.append(second.get("/jobs", headers={"X-API-Key": f"wrong{number}"}))
         if number % 100 == 50:
             assert second.get("/jobs", headers=house.keys["admin"]).status_code == 200
-    assert [answer.status_code for answer in answers] == [401] * 20 + [429] * 980
+    statuses = [answer.status_code for answer in answers]
+    assert statuses[:21] == [401] * 20 + [429]
+    minutes = 1 + int((time.monotonic() - began) / 60)
+    assert statuses.count(401) <= 20 * minutes
+    assert statuses.count(401) + statuses.count(429) == 1000
     error_of(answers[-1], 429, "rate_limited")
     assert int(answers[-1].headers["retry-after"]) <= 60
     error_of(second.get("/jobs"), 401, "key_missing")

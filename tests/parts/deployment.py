@@ -130,13 +130,13 @@ class Deployment:
 
     def start_light_worker(self, **settings: object) -> Part:
         """A worker whose runs train nothing and take a moment: for what is about queues, not about training."""
-        return self.start_python("parts.worker_of", "parts.light_run", **settings)
+        return self.start_python("parts.worker_of", run_program="parts.light_run", **settings)
 
     def start_forking_worker(self, **settings: object) -> Part:
         """A worker whose runs are real but begin at once: for many that end soon."""
         place = {"nursery": self.root / "nursery"}
         self.start_python("parts.nursery", **RUN_ENVIRONMENT, **place)
-        return self.start_python("parts.worker_of", "parts.forked_run", **settings, **place)
+        return self.start_python("parts.worker_of", run_program="parts.forked_run", **settings, **place)
 
     def start_python(self, module: str, *arguments: str, **settings: object) -> Part:
         return self.start([sys.executable, "-m", module, *arguments], **settings)

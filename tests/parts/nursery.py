@@ -2,7 +2,7 @@
 
 For tests of many runs that end at once, each of which would load torch for seconds. `parts.forked_run` is the program
 that a worker starts instead of `worker.run`: it sends its pipes here, and here `worker.run` goes on with them, in a
-process of its own.
+process of its own. Not for runs that their worker has to end: it would only end `parts.forked_run`.
 """
 
 import contextlib

@@ -22,7 +22,7 @@ def test_head_is_answered_as_get_is_on_every_route(
     document = client.get("/openapi.json").json()
     paths = [route.path.format(**ids) for route in routes(document) if route.method == "GET"]
     for path in [*paths, "/docs", "/openapi.json", "/datasets?limit=0", "/zebra"]:
-        got, head = client.get(path), client.head(path)
+        got, head = client.get(path), client.head(path, headers={"Range": "bytes=0-5"})  # which means nothing here
         assert (head.status_code, head.content) == (got.status_code, b""), path
         assert head.headers["content-type"] == got.headers["content-type"]
         if path != "/metrics":  # which counts these requests too

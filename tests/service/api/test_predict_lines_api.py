@@ -101,6 +101,20 @@ def test_a_row_without_a_cell_for_its_text_is_told(serving: TestClient) -> None:
     assert second["label"]
 
 
+def test_a_row_with_fewer_cells_than_the_header_is_not_guessed_at(serving: TestClient) -> None:
+    (line,) = ask(serving, "text,id,more\nwhat, then\n", CSV)
+    assert "has 2 cells where the header has 3" in line["error"]["message"]
+
+
+def test_lines_of_separators_at_the_end_are_no_rows(serving: TestClient) -> None:
+    lines = ask(serving, "text,id\napple,1\n,\napple,2\n,\n,\n", CSV)
+    assert ["error" in line for line in lines] == [False, True, False]
+
+
+def test_carriage_returns_alone_are_told_in_our_words(serving: TestClient) -> None:
+    assert "save the file with line ends of Windows" in ask(serving, "text\none\rtwo\r", CSV)[-1]["error"]["message"]
+
+
 def test_an_empty_line_of_a_table_is_a_row_but_at_its_end(serving: TestClient) -> None:
     """What a spreadsheet makes of an empty cell; were it passed over, the rows behind it would have other numbers."""
     lines = ask(serving, 'text\n\napple\n \r\n""\napple\n\n \n\n', CSV)

@@ -32,7 +32,7 @@ def test_each_optimizer_has_its_own_radius() -> None:
 
 
 def test_climbs_are_for_those_who_ask_for_them() -> None:
-    assert resolved().optimizer == resolved(rho=0.0).optimizer == "adamw"
+    assert resolved().optimizer == resolved(rho=0.0).optimizer == resolved(rho=0.0, sam_start=0.5).optimizer == "adamw"
     assert resolved(rho=0.1).optimizer == resolved(sam_start=0.5).optimizer == "sam"
     assert resolved(rho=0.1).rho == 0.1
     assert resolved(optimizer="asam", sam_start=0.5).optimizer == "asam"

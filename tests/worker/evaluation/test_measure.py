@@ -9,7 +9,8 @@ from service.inference.predictions import Encoding, read_predictions
 from service.jobs.report import TestResult as Result
 from service.models.finished import ModelCard
 from service.store.records import Task
-from worker.evaluation.intervals import wilson
+from worker.evaluation.baselines import compare
+from worker.evaluation.intervals import label_intervals, wilson
 from worker.evaluation.measure import measure
 from worker.evaluation.metrics import to_matrix
 
@@ -165,3 +166,15 @@ def test_of_a_label_that_is_not_tested_nothing_is_known() -> None:
     assert (untested.value, untested.low, untested.high) == (0, 0, 1)
     assert macro.value == macro.high == pytest.approx(2 / 3)
     assert macro.low == pytest.approx(2 / 3 * wilson(10, 10).low)
+
+
+@pytest.mark.parametrize("positive", [1, 3, 4, 5, 6, 10])
+def test_a_handful_of_rows_with_the_label_proves_nothing_however_many_have_none(positive: int) -> None:
+    """All are right. A draw may have none of these rows, so that not all draws agree; but hardly more is known."""
+    truth = np.zeros((30, 1), dtype=np.int64)
+    truth[:positive] = 1
+    found = label_intervals(truth, truth, "deciding")
+    lowest = wilson(positive, positive).low
+    assert found["macro_f1"].low == pytest.approx(lowest)
+    assert found["micro_f1"].low == pytest.approx(lowest)
+    assert not compare("majority", truth, truth, np.zeros_like(truth)).beaten
