@@ -174,18 +174,22 @@ def test_a_job_whose_message_died_with_a_paused_worker_runs_elsewhere(deploy: De
     first = deployment.start_light_worker()
     deployment.wait_for_api()
     deployment.wait_for_status(deployment.submit(name="warm"), "succeeded")
-    dataset = deployment.upload()
+    body = {"dataset_id": deployment.upload(), "base_model": "roberta-base"}
     with deployment.broker_client() as broker:
-        for _ in range(10):  # until it is paused while it waits for a message, rather than between two waits
+        for _ in range(
+            10
+        ):  # until it is paused while it waits for a message: neither between two waits, nor in a write
             wait_until(lambda: broker.llen("classiglot:classiglot.jobs") == 0, 10)
             first.signal(signal.SIGSTOP)
-            job_id = deployment.submit(dataset)
+            answer = deployment.client.post("/jobs", json=body)
             time.sleep(0.3)
-            if broker.llen("classiglot:classiglot.jobs") == 0:
+            if answer.status_code == 202 and broker.llen("classiglot:classiglot.jobs") == 0:
                 break
             first.signal(signal.SIGCONT)
-            deployment.wait_for_status(job_id, "succeeded")
+            if answer.status_code == 202:
+                deployment.wait_for_status(answer.json()["id"], "succeeded")
         assert broker.llen("classiglot:classiglot.jobs") == 0
+    job_id = answer.json()["id"]
     first.kill()
     assert deployment.job(job_id).status == "queued"
     deployment.start_light_worker()
