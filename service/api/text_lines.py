@@ -8,7 +8,7 @@ from typing import IO
 from service.datasets.checks import why_unsafe
 from service.datasets.json_text import parse_json
 from service.datasets.lines import TableLines, bounded_lines, row_bytes
-from service.datasets.tables import delimiter_of, header_line, told, trimmed, why_not_a_row
+from service.datasets.tables import open_table, told, trimmed, why_not_a_row
 from service.errors import ClassiglotError, Unreadable
 
 NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
@@ -64,10 +64,8 @@ def _of_table(file: IO[bytes], delimiter: str, longest: int) -> Iterator[str | F
     """What `service.datasets` reads, without labels. An empty line is the row of a spreadsheet's empty cell."""
     lines = TableLines(file, row_bytes(longest))
     try:
-        first = header_line(lines)
-        delimiter = delimiter_of(first, delimiter)
-        rows = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
-        header = trimmed([name.strip().casefold() for name in next(rows, [])], 0)
+        names, delimiter, rows = open_table(lines, delimiter)
+        header = [name.casefold() for name in names]
         if header.count("text") != 1:
             raise Unreadable("the first line must be a header with exactly one column `text`")
         empty = 0  # lines that are no rows where the file ends with them

@@ -1,10 +1,10 @@
 """Warnings about labels: what cannot be measured, cannot be learnt, or contradicts itself."""
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from service.datasets.complaints import counted, listed, warning
-from service.datasets.dataset import SPLITS, Dataset, count_labels, folded
+from service.datasets.dataset import SPLITS, Dataset, Example, Place, count_labels, folded
 from service.datasets.rows import SEPARATOR
 from service.store.records import Json
 
@@ -23,6 +23,12 @@ def label_warnings(dataset: Dataset) -> list[Json]:
         *_similar_names(dataset.labels),
         *_conflicts(dataset),
     ]
+
+
+def _places(dataset: Dataset, concerned: Callable[[Example], bool]) -> list[Place]:
+    """Of all rows that a warning concerns, in any split."""
+    rows = ((split, number, row) for split in SPLITS for number, row in enumerate(dataset.splits[split]))
+    return [row.place(split, number) for split, number, row in rows if concerned(row)]
 
 
 def _inferred_task(dataset: Dataset) -> list[Json]:
@@ -64,12 +70,7 @@ def _joined_labels(dataset: Dataset) -> list[Json]:
     joined = {label for label in known if any(_is_joined(label, mark, known) for mark in ";,")}
     if not joined:
         return []
-    rows = [
-        dataset.place(split, number)
-        for split in SPLITS
-        for number, row in enumerate(dataset.splits[split])
-        if not joined.isdisjoint(row.labels)
-    ]
+    rows = _places(dataset, lambda row: not joined.isdisjoint(row.labels))
     found = f"{counted(len(joined), 'label')} made of others of the set, in {counted(len(rows), 'row')}"
     message = (
         f"{found}: {listed(sorted(joined))}; if several labels are meant, write {SEPARATOR} between them in tables, "
@@ -115,11 +116,6 @@ def _conflicts(dataset: Dataset) -> list[Json]:
     texts = {text for text, label_sets in seen.items() if len(label_sets) > 1}
     if not texts:
         return []
-    rows = [
-        dataset.place(split, number)
-        for split in SPLITS
-        for number, row in enumerate(dataset.splits[split])
-        if folded(row.text) in texts
-    ]
+    rows = _places(dataset, lambda row: folded(row.text) in texts)
     message = f"{counted(len(texts), 'text')} with more than one set of labels, in {len(rows)} rows"
     return [warning("conflicting_labels", f"{message}; decide on one and correct or remove the others", rows)]

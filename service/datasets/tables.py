@@ -24,10 +24,7 @@ def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, 
     lines = TableLines(io.BytesIO(data), row_bytes(settings.max_text_bytes))
     rows: list[RawRow] = []
     try:
-        first = header_line(lines)
-        delimiter = delimiter_of(first, delimiter)
-        reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
-        header = trimmed([name.strip() for name in next(reader, [])], 0)
+        header, delimiter, reader = open_table(lines, delimiter)
         if columns := find_columns(header, split, complaints):
             table = _Table(header, columns, delimiter, split, complaints)
             rows.extend(islice(table.read(reader, lines, data), settings.max_rows + 1))
@@ -50,7 +47,16 @@ def told(error: csv.Error) -> str:
     return f"{error}; is a quotation mark left open?"
 
 
-def header_line(lines: TableLines) -> str:
+def open_table(lines: TableLines, expected: str) -> tuple[list[str], str, Iterator[list[str]]]:
+    """The names in its header, what its cells end at (`expected`, if the header does not say otherwise), and the rows
+    that follow. Raises: csv.Error, UnicodeDecodeError, as reading on does."""
+    first = _header_line(lines)
+    delimiter = _delimiter(first, expected)
+    reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+    return trimmed([name.strip() for name in next(reader, [])], 0), delimiter, reader
+
+
+def _header_line(lines: TableLines) -> str:
     """The first that says something."""
     for line in lines:
         lines.end_row()
@@ -59,7 +65,7 @@ def header_line(lines: TableLines) -> str:
     return ""
 
 
-def delimiter_of(header: str, expected: str) -> str:
+def _delimiter(header: str, expected: str) -> str:
     """Another than `expected` where only it gives the header a column `text`: Excel writes CSV with semicolons
     wherever a comma is what begins decimals, and files of tabs are often called CSV."""
     tried = (expected, *(other for other in _NAMES if other != expected))

@@ -9,7 +9,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 from service.datasets.dataset import Example
 from service.inference.predictions import Encoding, rank
 from service.jobs.report import ConfusionMatrix, LabelCounts, LabelResult, Misclassified, TestResult
-from service.store.records import Task
+from service.store.records import Json, Task
 from worker.evaluation.intervals import Bootstrap, label_f1_bounds, label_f1_draws, label_intervals, wilson
 from worker.evaluation.metrics import (
     Binary,
@@ -43,6 +43,7 @@ def measure(
     deciding = task == "deciding"
     losses = row_losses(scores, truth, task)
     figures = label_intervals(truth, predicted, task) | {"loss": Bootstrap(len(losses)).mean(losses)}
+    report, text = _sklearn_reports(truth, predicted, labels, task)
     result = TestResult(
         rows=len(examples),
         loss=figures["loss"].value,
@@ -54,13 +55,13 @@ def measure(
         truncated_rows=sum(row.truncated for row in rows),
         intervals=figures,
         per_label=_per_label(truth, predicted, labels),
-        classification_report=_sklearn_report(truth, predicted, labels, task, as_text=False),
+        classification_report=report,
         confusion_matrix=None if deciding else _confusion(truth, predicted, labels),
         label_counts=_label_counts(truth, predicted, labels) if deciding else None,
         misclassified_rows=len(wrong),
         misclassified=_surest(wrong, examples, scores, predicted, labels),
     )
-    return result, _sklearn_report(truth, predicted, labels, task, as_text=True)
+    return result, text
 
 
 def _per_label(truth: Binary, predicted: Binary, labels: Sequence[str]) -> dict[str, LabelResult]:
@@ -76,20 +77,17 @@ def _per_label(truth: Binary, predicted: Binary, labels: Sequence[str]) -> dict[
     return results
 
 
-def _sklearn_report(truth: Binary, predicted: Binary, labels: list[str], task: Task, *, as_text: bool) -> Any:
-    """A dictionary, or text. For deciding, a row with no label that was given none is right in its `samples avg` too,
-    as in our samples-F1; scikit-learn can only count such rows as 0, or every division by zero as 1."""
-    report = _as_sklearn_has_it(truth, predicted, labels, task, as_text=as_text)
+def _sklearn_reports(truth: Binary, predicted: Binary, labels: list[str], task: Task) -> tuple[Json, str]:
+    """As a dictionary and as text. For deciding, a row with no label that was given none is right in its `samples avg`
+    too, as in our samples-F1; scikit-learn can only count such rows as 0, or every division by zero as 1."""
+    report, text = (_as_sklearn_has_it(truth, predicted, labels, task, as_text=as_text) for as_text in (False, True))
     if task == "choosing":
-        return report
-    means = report if not as_text else _as_sklearn_has_it(truth, predicted, labels, task, as_text=False)
+        return report, text
     rightly_empty = float(1 - (truth | predicted).any(axis=1).mean())
-    own = {name: means[SAMPLES][name] + rightly_empty for name in ("precision", "recall", "f1-score")}
-    if not as_text:
-        return report | {SAMPLES: report[SAMPLES] | own}
-    above, _, row = report.rpartition(SAMPLES)  # the last row
+    own = {name: report[SAMPLES][name] + rightly_empty for name in ("precision", "recall", "f1-score")}
+    above, _, row = text.rpartition(SAMPLES)  # the last row
     figures = "".join(f" {figure:>9.{DIGITS}f}" for figure in own.values())
-    return f"{above}{SAMPLES} {figures} {row.split()[-1]:>9}\n"
+    return report | {SAMPLES: report[SAMPLES] | own}, f"{above}{SAMPLES} {figures} {row.split()[-1]:>9}\n"
 
 
 def _as_sklearn_has_it(truth: Binary, predicted: Binary, labels: list[str], task: Task, *, as_text: bool) -> Any:

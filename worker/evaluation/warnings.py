@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service.datasets.complaints import counted
+from service.datasets.complaints import counted, listed
 from service.jobs.report import Baseline, Repeats, ReportWarning, TestResult, WithoutLeaks
 
 FEW_TEST_ROWS = 100
@@ -71,9 +71,10 @@ def _untested(test: TestResult) -> ReportWarning | None:
     unseen = [label for label, own in test.per_label.items() if own.support == 0]
     if not unseen:
         return None
-    listed = ", ".join(map(repr, unseen[:10])) + (", …" if len(unseen) > 10 else "")
     known = f"so nothing is known of {'it' if len(unseen) == 1 else 'them'}; add some"
-    return ReportWarning(code="labels_not_tested", message=f"the test split has no example of {listed}, {known}")
+    return ReportWarning(
+        code="labels_not_tested", message=f"the test split has no example of {listed(unseen, most=10)}, {known}"
+    )
 
 
 def _not_beaten(baseline: Baseline, test: TestResult) -> ReportWarning:
