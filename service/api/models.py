@@ -37,7 +37,7 @@ class ModelView(BaseModel):
 def view(record: ModelRecord, best: bool) -> ModelView:
     plain = ("id", "name", "version", "task", "labels", "base_model", "dataset_id", "job_id", "metrics")
     parts: dict[str, Any] = {name: getattr(record, name) for name in plain}
-    pinned = best and record.pinned_at is not None  # one that was pinned earlier is so no more
+    pinned = record.pinned_at is not None
     return ModelView(best=best, pinned=pinned, created_at=rfc3339(record.created_at), **parts)
 
 
@@ -58,6 +58,14 @@ def promote_model(model_id: Id, context: In, access: Trainer) -> ModelView:
     record = context.catalog.promote(access.project, model_id)
     context.shelf.look_again()
     return view(record, best=True)
+
+
+@router.delete("/models/{model_id}/promote", response_model=ModelView, responses=responses(404))
+def demote_model(model_id: Id, context: In, access: Trainer) -> ModelView:
+    """Takes a promotion back: the lowest validation loss answers for the name again. Without one, nothing changes."""
+    context.catalog.demote(access.project, model_id)
+    context.shelf.look_again()
+    return view(*context.catalog.get(access.project, model_id))
 
 
 @router.delete("/models/{model_id}", status_code=204, responses=responses(404))

@@ -13,11 +13,11 @@ IDS = "mdl_"  # how they begin; a name may begin so too
 
 
 def choose_best(versions: Sequence[Standing]) -> Standing:
-    """The version that answers for a name: the one pinned last; else the lowest validation loss among those
+    """The version that answers for a name: the pinned one; else the lowest validation loss among those
     validated on the same split as the newest; of equals, the newest. `versions` are one name's, not empty."""
-    pinned = [version for version in versions if version.pinned_at is not None]
-    if pinned:
-        return max(pinned, key=lambda version: version.pinned_at or 0)
+    for version in versions:
+        if version.pinned_at is not None:  # no other of its name is
+            return version
     newest = max(versions, key=lambda version: version.version)
     comparable = [version for version in versions if version.val_sha256 == newest.val_sha256]
     return min(comparable, key=lambda version: (version.val_loss, -version.version))
@@ -72,13 +72,19 @@ class ModelCatalog:
         return names[0]
 
     def promote(self, project: str, model_id: str) -> ModelRecord:
-        """Pins a version as its name's best, until another is. Raises: NotFound."""
+        """Pins a version as its name's best, until another is or its pin is taken. Raises: NotFound."""
         with self._database.write() as tx:
             if not model_rows.pin(tx, project, model_id):
                 raise _no_such_id()
             record = model_rows.get(tx, project, model_id)
         assert record is not None
         return record
+
+    def demote(self, project: str, model_id: str) -> None:
+        """Takes a version's pin, if it has one: the lowest validation loss answers again. Raises: NotFound."""
+        with self._database.write() as tx:
+            if not model_rows.unpin(tx, project, model_id):
+                raise _no_such_id()
 
     def delete(self, project: str, model_id: str) -> None:
         """Takes a version away; requests that already hold it end in peace. Raises: NotFound."""

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, case, func, insert, null, select, update
 
 from service.store.paging import page_newest_first
 from service.store.records import Json, ModelRecord, Page, Standing
@@ -43,8 +43,16 @@ def names(tx: Connection, project: str, limit: int) -> list[str]:
 
 
 def pin(tx: Connection, project: str, model_id: str) -> bool:
+    """Pins this version, and no other of its name any more: a pin that was given up must not come back."""
+    name = select(models.c.name).where(*living_models(project), models.c.id == model_id).scalar_subquery()
+    statement = update(models).where(*living_models(project), models.c.name == name)
+    pinned_at = case((models.c.id == model_id, now()), else_=null())
+    return tx.execute(statement.values(pinned_at=pinned_at)).rowcount > 0
+
+
+def unpin(tx: Connection, project: str, model_id: str) -> bool:
     statement = update(models).where(*living_models(project), models.c.id == model_id)
-    return tx.execute(statement.values(pinned_at=now())).rowcount == 1
+    return tx.execute(statement.values(pinned_at=null())).rowcount == 1
 
 
 def remove(tx: Connection, project: str, model_id: str) -> bool:

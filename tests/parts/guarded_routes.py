@@ -31,6 +31,7 @@ SCOPE = {
     "GET /jobs/{job_id}/report": "read",
     "GET /models": "read",
     "GET /models/{model_id}": "read",
+    "DELETE /models/{model_id}/promote": "train",
     "DELETE /models/{model_id}": "train",
     "POST /models/{model_id}/promote": "train",
     "GET /models/{model_id}/archive": "read",

@@ -220,6 +220,9 @@ def test_a_name_answers_with_its_best_version_and_an_id_with_its_own(
     assert ask(client, ["x"], first.id)["predictions"] == before
     client.post(f"/models/{first.id}/promote")
     assert ask(client, ["x"], "fruit") == ask(client, ["x"], first.id)
+    client.delete(f"/models/{first.id}/promote")
+    assert ask(client, ["x"], "fruit") == ask(client, ["x"], second.id)
+    client.post(f"/models/{first.id}/promote")
     client.delete(f"/models/{first.id}")
     assert ask(client, ["x"], "fruit")["model"]["version"] == 2
     error_of(client.post("/predict", json={"texts": ["x"], "model": first.id}), 404, "model_not_found")

@@ -65,6 +65,7 @@ def test_of_anothers_rows_there_is_nothing(database: Database) -> None:
     with database.write() as tx:
         assert jobs.request_cancel(tx, "b", mine["job"].id) is None
         assert not models.pin(tx, "b", mine["model"].id)
+        assert not models.unpin(tx, "b", mine["model"].id)
         assert not models.remove(tx, "b", mine["model"].id)
         datasets.remove(tx, "b", mine["dataset"].id)
         assert jobs.renew(tx, held, 60) is False
