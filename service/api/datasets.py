@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from service.api import examples
 from service.api.body_limit import content_type
 from service.api.context import Context, In
-from service.api.fields import After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, rfc3339
+from service.api.fields import AfterDataset, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, WithName, rfc3339
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.problems import responses
 from service.datasets.dataset import SPLITS
@@ -233,9 +233,11 @@ def _refused(field: str, message: str) -> Unacceptable:
 
 
 @router.get("/datasets", response_model=PageOf[DatasetView], responses=responses(422))
-def list_datasets(context: In, access: Reader, limit: Limit = 20, after: After = None) -> PageOf[DatasetView]:
+def list_datasets(
+    context: In, access: Reader, limit: Limit = 20, after: AfterDataset = None, name: WithName = None
+) -> PageOf[DatasetView]:
     with context.database.read() as tx:
-        page = dataset_rows.page(tx, access.project, limit, after)
+        page = dataset_rows.page(tx, access.project, limit, after, name=name)
     return PageOf(data=[view(record) for record in page.data], has_more=page.has_more)
 
 

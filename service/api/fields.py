@@ -2,6 +2,7 @@
 
 import unicodedata
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Header, Path, Query
@@ -20,9 +21,19 @@ def _safe(text: str) -> str:
     return text
 
 
+def _ids(kind: str) -> str:
+    """The pattern of ids that begin so: one of another kind would be older or newer than all, in silence."""
+    return f"^{kind}_[a-z0-9_]+$"
+
+
 def _tidy(name: str) -> str:
     """Names that look alike are one: no spaces around it, and of Unicode's two forms of `Ü` always the same."""
     return unicodedata.normalize("NFC", name.strip())
+
+
+def _sought(name: str) -> str:
+    """What a list is narrowed to. What no database takes is no name that anything has; nor is the empty one."""
+    return "" if why_unsafe(name) else _tidy(name)
 
 
 MAX_NAME = 100  # characters
@@ -31,12 +42,14 @@ LANGUAGE = r"^[\p{L}][\p{L}\p{M} _-]*$"
 ID = r"^[a-z0-9_]+$"
 DIGITS = r"^[0-9]{1,15}$"
 KEY = r"^[\x21-\x7e]+$"
+_CURSOR = "must be the id of the last item of the page before, as the list gave it: it begins with `{}`"
 WORDS = {  # what a pattern asks for, for whoever is refused by it
     NAME: "must consist of letters, digits, spaces and `_ . -`, and begin with a letter or a digit",
     LANGUAGE: "must be the name of a language or its code, such as `german` or `de`: letters, spaces, `_` and `-`",
     ID: "must be an id as the service gave it: small letters, digits and `_`",
     DIGITS: "must be an event's id as the service gave it: digits",
     KEY: "must consist of ASCII letters, digits and signs, without spaces",
+    **{_ids(kind): _CURSOR.format(f"{kind}_") for kind in ("ds", "job", "mdl")},
 }
 
 
@@ -78,9 +91,13 @@ class NeverNull:
         return options[0]
 
 
-After = Annotated[
-    str | None,
-    Query(max_length=60, pattern=ID, description="the last id of the page before"),
+_after = partial(Query, max_length=60, description="the last id of the page before")
+AfterDataset = Annotated[str | None, _after(pattern=_ids("ds")), NeverNull()]
+AfterJob = Annotated[str | None, _after(pattern=_ids("job")), NeverNull()]
+AfterModel = Annotated[str | None, _after(pattern=_ids("mdl")), NeverNull()]
+WithName = Annotated[
+    Annotated[str, StringConstraints(max_length=MAX_NAME), AfterValidator(_sought)] | None,
+    Query(description="only those of this name"),
     NeverNull(),
 ]
 IdempotencyKey = Annotated[

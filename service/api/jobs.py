@@ -2,13 +2,27 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from service.api import examples
 from service.api.context import Context, In
-from service.api.fields import ID, After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, SafeText, rfc3339
+from service.api.fields import (
+    ID,
+    AfterJob,
+    Body,
+    Id,
+    IdempotencyKey,
+    Language,
+    Limit,
+    Name,
+    NeverNull,
+    PageOf,
+    SafeText,
+    WithName,
+    rfc3339,
+)
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.json_route import JsonRoute
 from service.api.negotiate import NEGOTIATED, preferred
@@ -128,9 +142,19 @@ def create_job(
 
 
 @router.get("/jobs", response_model=PageOf[JobView], responses=responses(422))
-def list_jobs(context: In, access: Reader, limit: Limit = 20, after: After = None) -> PageOf[JobView]:
+def list_jobs(
+    context: In,
+    access: Reader,
+    limit: Limit = 20,
+    after: AfterJob = None,
+    status: Annotated[Status | None, Query(description="only those in this state"), NeverNull()] = None,
+    name: WithName = None,
+    dataset_id: Annotated[
+        str | None, Query(max_length=60, pattern=ID, description="only those of this data set"), NeverNull()
+    ] = None,
+) -> PageOf[JobView]:
     with context.database.read() as tx:
-        page = job_rows.page(tx, access.project, limit, after)
+        page = job_rows.page(tx, access.project, limit, after, status=status, name=name, dataset_id=dataset_id)
     return PageOf(data=[view(job) for job in page.data], has_more=page.has_more)
 
 

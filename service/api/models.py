@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.archive import stream_archive
 from service.api.context import In
-from service.api.fields import After, Id, Limit, PageOf, rfc3339
+from service.api.fields import AfterModel, Id, Limit, PageOf, WithName, rfc3339
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.problems import responses
 from service.store.records import ModelRecord, Task
@@ -42,8 +42,10 @@ def view(record: ModelRecord, best: bool) -> ModelView:
 
 
 @router.get("/models", response_model=PageOf[ModelView], responses=responses(422))
-def list_models(context: In, access: Reader, limit: Limit = 20, after: After = None) -> PageOf[ModelView]:
-    page = context.catalog.page(access.project, limit, after)
+def list_models(
+    context: In, access: Reader, limit: Limit = 20, after: AfterModel = None, name: WithName = None
+) -> PageOf[ModelView]:
+    page = context.catalog.page(access.project, limit, after, name=name)
     return PageOf(data=[view(record, best) for record, best in page.data], has_more=page.has_more)
 
 

@@ -38,9 +38,11 @@ class ModelCatalog:
                 raise _no_such_id()
             return record, choose_best(model_rows.standings(tx, project, {record.name})).id == record.id
 
-    def page(self, project: str, limit: int, after: str | None) -> Page[tuple[ModelRecord, bool]]:
+    def page(
+        self, project: str, limit: int, after: str | None, *, name: str | None = None
+    ) -> Page[tuple[ModelRecord, bool]]:
         with self._database.read() as tx:
-            page = model_rows.page(tx, project, limit, after)
+            page = model_rows.page(tx, project, limit, after, name=name)
             versions = model_rows.standings(tx, project, {record.name for record in page.data})
         names: dict[str, list[Standing]] = {}
         for version in versions:

@@ -24,9 +24,9 @@ def get(tx: Connection, project: str, model_id: str) -> ModelRecord | None:
     return ModelRecord(**row) if row else None
 
 
-def page(tx: Connection, project: str, limit: int, after: str | None) -> Page[ModelRecord]:
+def page(tx: Connection, project: str, limit: int, after: str | None, *, name: str | None = None) -> Page[ModelRecord]:
     query = select(models).where(*living_models(project))
-    return page_newest_first(tx, query, models, lambda row: ModelRecord(**row), limit, after)
+    return page_newest_first(tx, query, models, lambda row: ModelRecord(**row), limit, after, name=name)
 
 
 def standings(tx: Connection, project: str, names: set[str]) -> list[Standing]:

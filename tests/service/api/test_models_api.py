@@ -63,6 +63,15 @@ def test_models_are_listed_newest_first_by_pages(client: TestClient, add: Add) -
     assert [model["version"] for model in first["data"] + rest["data"]] == [3, 2, 2, 1, 1]
 
 
+def test_the_versions_of_one_name_are_listed_by_pages(client: TestClient, add: Add) -> None:
+    newest_first = [add(name=name).id for name in ("Früchte", "tools", "Früchte", "Früchte")][::-1]
+    first = client.get("/models", params={"name": "Früchte", "limit": 2}).json()
+    assert ([model["id"] for model in first["data"]], first["has_more"]) == (newest_first[:2], True)
+    rest = client.get("/models", params={"name": " Fru\u0308chte", "after": newest_first[1]}).json()
+    assert ([model["id"] for model in rest["data"]], rest["has_more"]) == (newest_first[3:], False)
+    assert client.get("/models?name=zebra").json() == {"data": [], "has_more": False}
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "after=.."])
 def test_wrong_pages_are_refused(shared: TestClient, query: str) -> None:
     error_of(shared.get(f"/models?{query}"), 422, "request_invalid")
