@@ -65,6 +65,7 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
         version=version("classiglot"),
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # by `problems`, in its own way
     )
     app.add_middleware(HeadAsGet)
     app.add_middleware(

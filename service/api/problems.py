@@ -3,10 +3,11 @@
 import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -110,11 +111,25 @@ _MESSAGES = {
 }
 
 
-async def _http(request: Request, error: HTTPException) -> JSONResponse:
+async def _http(request: Request, error: HTTPException) -> Response:
     status = error.status_code
+    if status == 404 and (path := _without_slash(request)):
+        return RedirectResponse(path)
     message = _MESSAGES.get(status, str(error.detail))
     headers = {"Allow": _methods_here(request)} if status == 405 else error.headers
     return problem(status, _CODES.get(status, f"http_{status}"), message, headers=headers)
+
+
+def _without_slash(request: Request) -> str | None:
+    """Where a request for `/jobs/` should have gone. Starlette would send it to whatever host the request names, and
+    know nothing of the scheme that a proxy was asked by: a path alone goes to the same place again."""
+    scope = request.scope | {"path": request.scope["path"].rstrip("/")}
+    if scope["path"] == request.scope["path"]:
+        return None
+    if all(route.matches(scope)[0] is Match.NONE for route in request.app.routes):
+        return None
+    query = scope["query_string"].decode("latin-1")
+    return quote(scope["path"]) + (f"?{query}" if query else "")
 
 
 def _methods_here(request: Request) -> str:

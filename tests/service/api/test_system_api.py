@@ -84,6 +84,17 @@ def test_the_open_api_document_knows_one_form_of_error(shared: TestClient) -> No
     assert all(schema == {"$ref": "#/components/schemas/ProblemBody"} for schema in errors)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
+def test_a_slash_too_many_leads_to_the_same_place_without_it(shared: TestClient, method: str) -> None:
+    """Whatever `Host` says, and with the same method and body (307)."""
+    for sent, told in (("/jobs/?limit=3&name=a%2Fb", "/jobs?limit=3&name=a%2Fb"), ("/models/a%3Fb//", "/models/a%3Fb")):
+        response = shared.request(method, sent, headers={"Host": "evil.example"}, follow_redirects=False)
+        assert (response.status_code, response.headers["location"]) == (307, told)
+    for nothing in ("//evil.example/jobs/", "/zebra/", "//evil.example/", "/static-offline-docs/zebra/"):
+        url = f"http://localhost{nothing}"  # a client would take the host from two slashes
+        assert shared.request(method, url, follow_redirects=False).status_code in (404, 405)
+
+
 @pytest.mark.parametrize(("sent", "kept"), [("trace-1.2_A", True), ("a b", False), ("x" * 65, False), ("", False)])
 def test_every_answer_carries_a_request_id(shared: TestClient, sent: str, kept: bool) -> None:
     for path in ("/health/live", "/zebra", "/datasets/ds_none"):
