@@ -1,6 +1,7 @@
 """Every setting, typed, frozen, read once from the environment when a process starts."""
 
 import os
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     # the HTTP edge
     host: str = Field(default="127.0.0.1", description="address the service listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="port the service listens on")
+    root_path: str = Field(default="", description="path under which a proxy shows the service, such as `/classiglot`")
     drain_seconds: float = Field(
         default=0, ge=0, description="how long a service that stops is unready but still answers, for load balancers"
     )
@@ -139,6 +141,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("root_path")
+    @classmethod
+    def _known_path(cls, path: str) -> str:
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", path):
+            raise ValueError("must be a path such as /classiglot, of letters, digits and `. _ ~ -` between slashes")
+        return path.rstrip("/")
 
     @field_validator("database_url")
     @classmethod

@@ -160,7 +160,7 @@ async def create_dataset(
     else:
         raise UnsupportedMedia("send application/json, or multipart/form-data with files")
     record = await run_in_threadpool(_store, submission, context, access.project, idempotency_key)
-    response.headers["Location"] = f"/datasets/{record.id}"
+    response.headers["Location"] = f"{context.settings.root_path}/datasets/{record.id}"
     return view(record)
 
 

@@ -137,7 +137,7 @@ def create_job(
     request = JobRequest(**{name: getattr(body, name) for name in type(body).model_fields})
     parts = (context.settings, context.database, context.doorbell)
     job = submit_job(request, idempotency_key, *parts, project=access.project)
-    response.headers["Location"] = f"/jobs/{job.id}"
+    response.headers["Location"] = f"{context.settings.root_path}/jobs/{job.id}"
     return view(job)
 
 

@@ -123,7 +123,7 @@ async def _http(request: Request, error: HTTPException) -> Response:
 def _without_slash(request: Request) -> str | None:
     """Where a request for `/jobs/` should have gone. Starlette would send it to whatever host the request names, and
     know nothing of the scheme that a proxy was asked by: a path alone goes to the same place again."""
-    scope = request.scope | {"path": request.scope["path"].rstrip("/")}
+    scope = {**request.scope, "path": request.scope["path"].rstrip("/")}
     if scope["path"] == request.scope["path"]:
         return None
     if all(route.matches(scope)[0] is Match.NONE for route in request.app.routes):

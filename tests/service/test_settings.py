@@ -23,6 +23,11 @@ def test_artifacts_may_be_a_folder_or_its_url(url: str) -> None:
     assert read_settings(artifacts_url=url).artifacts_dir == Path("/srv/models")
 
 
+@pytest.mark.parametrize(("given", "kept"), [("", ""), ("/", ""), ("/cg", "/cg"), ("/a/b-1/", "/a/b-1")])
+def test_a_root_path_is_kept_without_a_slash_at_its_end(given: str, kept: str) -> None:
+    assert read_settings(root_path=given).root_path == kept
+
+
 def test_extra_base_models_are_separated_by_commas() -> None:
     assert read_settings(extra_base_models="a, b/c,,").extra_base_models == ("a", "b/c")
 
@@ -35,6 +40,9 @@ def test_extra_base_models_are_separated_by_commas() -> None:
         ("broker_url", "amqp://h"),
         ("artifacts_url", "s3://b"),
         ("port", "70000"),
+        ("root_path", "classiglot"),
+        ("root_path", "//evil.example"),
+        ("root_path", "/a b"),
     ],
 )
 def test_what_cannot_work_is_named_in_one_sentence(name: str, value: str) -> None:

@@ -1,5 +1,6 @@
 """`/health`, `/metrics`, `/info`, `/docs`, and what every answer carries."""
 
+import re
 from collections.abc import Callable
 from importlib.metadata import version
 
@@ -7,6 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from parts.wire import fruit
+from service.app import create_app
+from service.errors import SettingsInvalid
 from service.settings import Settings
 
 
@@ -93,6 +97,29 @@ def test_a_slash_too_many_leads_to_the_same_place_without_it(shared: TestClient,
     for nothing in ("//evil.example/jobs/", "/zebra/", "//evil.example/", "/static-offline-docs/zebra/"):
         url = f"http://localhost{nothing}"  # a client would take the host from two slashes
         assert shared.request(method, url, follow_redirects=False).status_code in (404, 405)
+
+
+@pytest.mark.parametrize("left", ["", "/cg/api"], ids=["taken away by the proxy", "left by it"])
+def test_behind_a_proxy_everything_is_under_its_path(make_client: Callable[..., TestClient], left: str) -> None:
+    client = make_client(root_path="/cg/api", max_request_bytes=50)
+    page = client.get(f"{left}/docs").text
+    (script,) = re.findall(r'src="/cg/api(/static[^"]+)"', page)
+    assert client.get(f"{left}{script}").status_code == 200
+    assert "'/cg/api/openapi.json'" in page
+    assert client.get(f"{left}/openapi.json").json()["servers"] == [{"url": "/cg/api"}]
+    dataset = client.post(f"{left}/datasets", json=fruit())  # larger than other bodies may be
+    assert dataset.headers["location"] == f"/cg/api/datasets/{dataset.json()['id']}"
+    job = client.post(f"{left}/jobs", json={"dataset_id": dataset.json()["id"]})
+    assert job.headers["location"] == f"/cg/api/jobs/{job.json()['id']}"
+    assert client.get(job.headers["location"]).json() == job.json()
+    redirect = client.get(f"{left}/jobs/?limit=3", follow_redirects=False)
+    assert redirect.headers["location"] == "/cg/api/jobs?limit=3"
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/models/api"])
+def test_the_path_of_a_proxy_cannot_be_taken_for_a_route(settings: Settings, path: str) -> None:
+    with pytest.raises(SettingsInvalid, match=f"ROOT_PATH is {path}"):
+        create_app(settings.model_copy(update={"root_path": path}))
 
 
 @pytest.mark.parametrize(("sent", "kept"), [("trace-1.2_A", True), ("a b", False), ("x" * 65, False), ("", False)])
