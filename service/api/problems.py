@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from service.api.faults import read_faults
+from service.api.negotiate import preferred
 from service.errors import ClassiglotError, ClientLeft, Detail, DiskFull, Overloaded, Unavailable
 from service.logs import get_logger
 from service.store.artifacts import is_full
@@ -68,14 +69,17 @@ def _set_fields(detail: Detail) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value is not None} | {"message": detail.message}
 
 
-async def _known(_: Request, error: ClassiglotError) -> JSONResponse:
+async def _known(request: Request, error: ClassiglotError) -> JSONResponse:
     if error.status >= 500 and not isinstance(error, Unavailable):
         log.error("request_failed", code=error.code, error=error.message)
     wait = error.retry_after or (1 if isinstance(error, Overloaded | Unavailable) else None)
     headers = {"Retry-After": str(wait)} if wait else {}
+    answer = problem(error.status, error.code, error.message, error.details, headers)
     if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return problem(error.status, error.code, error.message, error.details, headers)
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        if request.method == "GET" and preferred(request, ("application/json", "text/html")) == "text/html":
+            answer.headers.append("WWW-Authenticate", _ASK_FOR_A_PASSWORD)
+    return answer
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -94,6 +98,8 @@ async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
     return problem(422, "request_invalid", message, details[:100])
 
 
+# Makes a browser ask its user; nobody else is asked, or every script's wrong key would open a window.
+_ASK_FOR_A_PASSWORD = 'Basic realm="Classiglot", charset="UTF-8"'
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _CODES = {
     400: "body_unreadable",
