@@ -18,7 +18,7 @@ from starlette.types import Scope
 from service.api import examples
 from service.api.body_limit import content_type
 from service.api.context import In
-from service.api.fields import ModelName
+from service.api.fields import MAX_NAME, ModelName
 from service.api.guard import Predictor
 from service.api.observe import PREDICTED_TEXTS
 from service.api.query import refuse_unknown
@@ -44,11 +44,20 @@ class LinesRoute(APIRoute):
 
 
 router = APIRouter(tags=["predict"], route_class=LinesRoute)
-OPTIONS = ("model", "top_k", "threshold")  # of a request: here in the query, beside JSON in the body
+_FORMS: dict[str, dict[str, Any]] = {  # of the options: here in the query, beside JSON in the body
+    "model": {"type": "string", "maxLength": MAX_NAME},
+    "top_k": {"type": "integer", "minimum": 1},
+    "threshold": {"type": "number", "minimum": 0, "maximum": 1},
+}
+OPTIONS = tuple(_FORMS)
 _NDJSON = {"type": "string", "description": '{"text": "…"} a line', "examples": [examples.NDJSON]}
 _TABLE = {"type": "string", "description": "with a header that names `text`", "examples": [examples.TABLE]}
 ANSWERED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 DOCUMENTED = {  # beside the JSON body, which has the same path
+    "parameters": [
+        {"name": name, "in": "query", "description": "for a body of lines; a JSON body has it as a key", "schema": form}
+        for name, form in _FORMS.items()
+    ],
     "requestBody": {
         "content": {"application/x-ndjson": {"schema": _NDJSON}} | {kind: {"schema": _TABLE} for kind in TABLES}
     }

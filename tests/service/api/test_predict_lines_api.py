@@ -14,7 +14,7 @@ from parts.toy_text import choosing
 from parts.wire import error_of
 from service.api import predict_lines
 from service.api.context import Context
-from service.api.predict_lines import ROWS
+from service.api.predict_lines import OPTIONS, ROWS
 
 NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv; charset=utf-8"}
 TSV = {"Content-Type": "text/tab-separated-values"}
@@ -164,6 +164,16 @@ def test_a_file_that_breaks_off_says_where(serving: TestClient) -> None:
     assert "UTF-8" in second["error"]["message"]
     first, second = ask(serving, 'text\napple\n"' + "never closed\n" * 2000, CSV)
     assert "too long" in second["error"]["message"]
+
+
+def test_the_options_of_lines_are_documented(serving: TestClient) -> None:
+    """So that the page of the API can send them."""
+    parameters = serving.get("/openapi.json").json()["paths"]["/predict"]["post"]["parameters"]
+    assert [(part["name"], part["in"], part.get("required", False)) for part in parameters] == [
+        (name, "query", False) for name in OPTIONS
+    ]
+    for wrong in ({"top_k": 0}, {"threshold": 1.01}, {"model": "x" * 101}):
+        error_of(serving.post("/predict", params=wrong, content='"apple"', headers=NDJSON), 422, "request_invalid")
 
 
 def test_an_unknown_model_is_said_before_anything_is_read(serving: TestClient) -> None:
