@@ -83,7 +83,8 @@ async def predict(body: PredictBody, request: Request, context: In, access: Pred
     """Labels for texts, in the order asked. A name answers with its best version.
 
     Any number of texts may be sent as NDJSON (`{"text": "…"}` a line), CSV or TSV, with `model`, `top_k` and
-    `threshold` in the query; the answer then is NDJSON, a line for each row.
+    `threshold` in the query; the answer then is NDJSON, a line for each row, or for a table with `Accept: text/csv` or
+    `text/tab-separated-values` that table with labels and scores in columns after its own.
     """
     refuse_unknown(request, (), f"beside a body of JSON the options {', '.join(OPTIONS)} are keys of it")
     context.engine.must_have_room()  # before any work: in an overload, refusals must cost little
