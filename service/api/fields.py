@@ -37,6 +37,7 @@ def _sought(name: str) -> str:
 
 
 MAX_NAME = 100  # characters
+MAX_WANTED = MAX_NAME + len(":123456789")
 NAME = r"^\p{Zs}*[\p{L}\p{N}][\p{L}\p{M}\p{N}_. -]*\p{Zs}*$"
 LANGUAGE = r"^[\p{L}][\p{L}\p{M} _-]*$"
 ID = r"^[a-z0-9_]+$"
@@ -69,8 +70,8 @@ Name = Annotated[
     AfterValidator(_short),  # NFC may be longer than what was sent
     Field(description="letters, digits, spaces, and `_ . -`; starts with a letter or a digit"),
 ]
-ModelName = Annotated[  # or the id of a version
-    str, StringConstraints(max_length=MAX_NAME), AfterValidator(_safe), AfterValidator(_tidy)
+ModelName = Annotated[  # or `name:version`, or the id of a version
+    str, StringConstraints(max_length=MAX_WANTED), AfterValidator(_safe), AfterValidator(_tidy)
 ]
 Language = Annotated[
     str,

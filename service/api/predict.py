@@ -47,7 +47,7 @@ class PredictBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [examples.PREDICTION]})
 
     texts: Annotated[list[Text], FailFast()] = Field(min_length=1)  # a complaint of each would be far larger than it
-    model: ModelName | None = Field(default=None, description="a name or an id")
+    model: ModelName | None = Field(default=None, description="a name, `name:version` or an id")
     top_k: int | None = Field(default=None, ge=1)
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
 

@@ -18,7 +18,7 @@ from starlette.types import Scope
 from service.api import examples
 from service.api.body_limit import content_type
 from service.api.context import In
-from service.api.fields import MAX_NAME, ModelName
+from service.api.fields import MAX_WANTED, ModelName
 from service.api.guard import Predictor
 from service.api.negotiate import NEGOTIATED, preferred
 from service.api.observe import PREDICTED_TEXTS
@@ -46,7 +46,7 @@ class LinesRoute(APIRoute):
 
 router = APIRouter(tags=["predict"], route_class=LinesRoute)
 _FORMS: dict[str, dict[str, Any]] = {  # of the options: here in the query, beside JSON in the body
-    "model": {"type": "string", "maxLength": MAX_NAME},
+    "model": {"type": "string", "maxLength": MAX_WANTED},
     "top_k": {"type": "integer", "minimum": 1},
     "threshold": {"type": "number", "minimum": 0, "maximum": 1},
 }

@@ -1,15 +1,17 @@
 """Versions of a name, and which of them is best."""
 
 import contextlib
+import re
 from collections.abc import Sequence
 
 from service.errors import NotFound, Unacceptable
 from service.store import models as model_rows
 from service.store.artifacts import ArtifactStore
-from service.store.database import Database
+from service.store.database import Database, Transaction
 from service.store.records import ModelRecord, Page, Standing
 
 IDS = "mdl_"  # how they begin; a name may begin so too
+_VERSION = re.compile(r"(.+):([1-9][0-9]{0,8})")  # a name has no colon
 
 
 def choose_best(versions: Sequence[Standing]) -> Standing:
@@ -51,7 +53,8 @@ class ModelCatalog:
         return Page([(record, record.id in best) for record in page.data], page.has_more)
 
     def resolve(self, project: str, wanted: str | None) -> ModelRecord:
-        """The version that answers for an id, a name, or for nothing where the project has only one name.
+        """The version that answers for an id, a name, `name:version`, or for nothing where the project has only one
+        name.
 
         Raises: NotFound; Unacceptable when a name is needed.
         """
@@ -60,6 +63,8 @@ class ModelCatalog:
                 wanted = self._only_name(model_rows.names(tx, project, limit=2))
             elif wanted.startswith(IDS) and (record := model_rows.get(tx, project, wanted)):
                 return record
+            elif ":" in wanted:
+                return _version(tx, project, wanted)
             versions = model_rows.standings(tx, project, {wanted})
             record = model_rows.get(tx, project, choose_best(versions).id) if versions else None
         if not versions:
@@ -95,6 +100,16 @@ class ModelCatalog:
                 raise _no_such_id()
         with contextlib.suppress(OSError):  # the row is gone: what is left on disk is garbage, not a model
             self._artifacts.remove("models", model_id)
+
+
+def _version(tx: Transaction, project: str, wanted: str) -> ModelRecord:
+    """Raises: NotFound."""
+    form = _VERSION.fullmatch(wanted)
+    record = model_rows.get_version(tx, project, form[1], int(form[2])) if form else None
+    if record is None:
+        message = "no model has this name and version; `<name>:<number>` names one, GET /models?name=<name> lists them"
+        raise NotFound(message, code="model_not_found")
+    return record
 
 
 def _no_such_id() -> NotFound:

@@ -37,6 +37,12 @@ def standings(tx: Connection, project: str, names: set[str]) -> list[Standing]:
     return [Standing(*row) for row in tx.execute(query.order_by(models.c.version))]
 
 
+def get_version(tx: Connection, project: str, name: str, version: int) -> ModelRecord | None:
+    own = (*living_models(project), models.c.name == name, models.c.version == version)
+    row = tx.execute(select(models).where(*own)).mappings().one_or_none()
+    return ModelRecord(**row) if row else None
+
+
 def names(tx: Connection, project: str, limit: int) -> list[str]:
     query = select(models.c.name).where(*living_models(project)).distinct()
     return list(tx.execute(query.order_by(models.c.name).limit(limit)).scalars())

@@ -271,7 +271,7 @@ def test_the_options_of_lines_are_documented(serving: TestClient) -> None:
     assert [(part["name"], part["in"], part.get("required", False)) for part in parameters] == [
         (name, "query", False) for name in OPTIONS
     ]
-    for wrong in ({"top_k": 0}, {"threshold": 1.01}, {"model": "x" * 101}):
+    for wrong in ({"top_k": 0}, {"threshold": 1.01}, {"model": "x" * 111}):
         error_of(serving.post("/predict", params=wrong, content='"apple"', headers=NDJSON), 422, "request_invalid")
 
 

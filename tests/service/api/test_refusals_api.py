@@ -38,7 +38,7 @@ IDS = "must be an id as the service gave it: small letters, digits and `_`"
         ),
         ("/predict", {"texts": []}, "texts", "is empty; send at least 1 value"),
         ("/predict", {"texts": "x"}, "texts", "must be a list"),
-        ("/predict", {"model": "x" * 101}, "model", "is too long; the most is 100 characters"),
+        ("/predict", {"model": "x" * 111}, "model", "is too long; the most is 110 characters"),
         ("/predict", {"top_k": 0}, "top_k", "must be at least 1"),
         ("/predict", {"threshold": 2}, "threshold", "must be at most 1"),
     ],

@@ -65,6 +65,19 @@ def test_the_lowest_validation_loss_answers_again_once_the_pin_is_taken(
     assert catalog.get("default", other.id)[0].pinned_at is not None  # names have pins of their own
 
 
+def test_a_version_is_found_by_its_name_and_number(database: Database, catalog: ModelCatalog) -> None:
+    first, second = add_model(database, val_loss=0.1, name="Obst"), add_model(database, name="Obst")
+    catalog.promote("default", first.id)
+    assert catalog.resolve("default", "Obst:2").id == second.id
+    assert catalog.resolve("default", "Obst:1").id == first.id
+    catalog.delete("default", second.id)
+    for wanted in ("Obst:2", "Obst:3", "Obst:0", "Obst:01", "Obst:x", "Obst:", ":1", "Obst:1:1", f"Obst:{10**30}"):
+        with pytest.raises(NotFound, match="no model has this name and version"):
+            catalog.resolve("default", wanted)
+    with pytest.raises(NotFound):
+        catalog.resolve("other", "Obst:1")
+
+
 def test_lists_mark_one_best_of_each_name(database: Database, catalog: ModelCatalog) -> None:
     for name in ("fruit", "tools"):
         for loss in (0.5, 0.2, 0.4):
