@@ -18,6 +18,7 @@ from service.api.following import Following
 from service.api.guard import check_every_route
 from service.api.head import HeadAsGet
 from service.api.observe import Observer
+from service.api.origins import Origins
 from service.api.root_path import RootPath, must_be_no_route
 from service.api.text_lines import MEDIA_TYPES
 from service.errors import ClassiglotError
@@ -75,6 +76,8 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
     app.add_middleware(
         BodyLimit, uploads=settings.max_upload_bytes, others=settings.max_request_bytes, streamed=MEDIA_TYPES
     )
+    if settings.cors_origins:
+        app.add_middleware(Origins, allowed=settings.cors_origins)
     app.add_middleware(Observer)
     app.add_middleware(RootPath, root_path=settings.root_path)
     problems.install(app)

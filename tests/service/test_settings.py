@@ -28,6 +28,11 @@ def test_a_root_path_is_kept_without_a_slash_at_its_end(given: str, kept: str) -
     assert read_settings(root_path=given).root_path == kept
 
 
+def test_origins_are_separated_by_commas() -> None:
+    origins = ("https://app.example", "http://localhost:3000", "http://[::1]:80", "*")
+    assert read_settings(cors_origins=", ".join(origins)).cors_origins == origins
+
+
 def test_extra_base_models_are_separated_by_commas() -> None:
     assert read_settings(extra_base_models="a, b/c,,").extra_base_models == ("a", "b/c")
 
@@ -40,6 +45,8 @@ def test_extra_base_models_are_separated_by_commas() -> None:
         ("broker_url", "amqp://h"),
         ("artifacts_url", "s3://b"),
         ("port", "70000"),
+        ("cors_origins", "https://app.example/"),
+        ("cors_origins", "https://a.example,app.example"),
         ("root_path", "classiglot"),
         ("root_path", "//evil.example"),
         ("root_path", "/a b"),

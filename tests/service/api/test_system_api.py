@@ -8,7 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from parts.wire import fruit
+from parts.key_ring import bearer
+from parts.wire import error_of, fruit
 from service.app import create_app
 from service.errors import SettingsInvalid
 from service.settings import Settings
@@ -114,6 +115,38 @@ def test_behind_a_proxy_everything_is_under_its_path(make_client: Callable[..., 
     assert client.get(job.headers["location"]).json() == job.json()
     redirect = client.get(f"{left}/jobs/?limit=3", follow_redirects=False)
     assert redirect.headers["location"] == "/cg/api/jobs?limit=3"
+
+
+def test_pages_of_other_origins_may_ask_only_where_they_are_allowed_to(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(cors_origins="https://app.example", host="0.0.0.0")
+    headers = bearer(client.app.state.context.database)  # type: ignore[attr-defined]
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    for origin, allowed in (("https://app.example", True), ("https://evil.example", False)):
+        asked_before = client.options("/predict", headers=asks | {"Origin": origin})
+        answer = client.get("/jobs", headers=headers | {"Origin": origin})
+        refused = client.get("/jobs", headers={"Origin": origin})
+        assert (asked_before.status_code, answer.status_code, refused.status_code) == (
+            200 if allowed else 403,
+            200,
+            401,
+        )
+        for response in (asked_before, answer, refused):
+            assert response.headers.get("access-control-allow-origin") == (origin if allowed else None)
+            assert "access-control-allow-credentials" not in response.headers
+
+
+def test_what_a_page_may_not_send_is_refused_before_it_sends_it(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(cors_origins="*")
+    asks = {"Access-Control-Request-Method": "POST", "Origin": "https://app.example"}
+    assert client.options("/jobs", headers=asks).headers["access-control-allow-origin"] == "*"
+    for wrong in ({"Access-Control-Request-Method": "PATCH"}, {"Access-Control-Request-Headers": "x-zebra"}):
+        error_of(client.options("/jobs", headers=asks | wrong), 403, "origin_refused")
+
+
+def test_by_default_no_page_of_another_origin_may_ask(shared: TestClient) -> None:
+    asks = {"Access-Control-Request-Method": "GET", "Origin": "https://app.example"}
+    assert shared.options("/jobs", headers=asks).status_code == 405
+    assert "access-control-allow-origin" not in shared.get("/health/live", headers=asks).headers
 
 
 @pytest.mark.parametrize("path", ["/jobs", "/models/api"])
