@@ -70,6 +70,7 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
         version=version("classiglot"),
         lifespan=lifespan,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # what generated clients call their functions
         redirect_slashes=False,  # by `problems`, in its own way
     )
     app.add_middleware(HeadAsGet)

@@ -12,7 +12,19 @@ from starlette.exceptions import HTTPException
 from service.api import examples
 from service.api.body_limit import content_type
 from service.api.context import Context, In
-from service.api.fields import AfterDataset, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, WithName, rfc3339
+from service.api.fields import (
+    AfterDataset,
+    Body,
+    Id,
+    IdempotencyKey,
+    Language,
+    Limit,
+    Name,
+    PageOf,
+    Time,
+    WithName,
+    rfc3339,
+)
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.problems import responses
 from service.datasets.dataset import SPLITS
@@ -57,7 +69,7 @@ _COLUMNS = {
         "Text": {"type": "array", "items": {"type": "string"}},
         "Labels": {"type": "array", "items": _LABEL},
     },
-    "additionalProperties": {"type": "array"},
+    "additionalProperties": {"type": "array", "items": {}},
 }
 # Only the schema says what is in it: rows are checked by `service.datasets`, whose complaints name them.
 Columns = Annotated[dict[str, Any], WithJsonSchema(_COLUMNS)]
@@ -98,7 +110,7 @@ class DatasetView(BaseModel):
     splits: dict[str, SplitView]
     warnings: list[WarningView]
     sha256: str
-    created_at: str | None
+    created_at: Time | None
 
 
 def view(record: DatasetRecord) -> DatasetView:

@@ -60,6 +60,14 @@ def _short(name: str) -> str:
     return name
 
 
+class NoPattern:
+    """Keeps out of the OpenAPI document a pattern that generated clients cannot read: `\\p{L}` is not of Python's kind,
+    nor of JavaScript's."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {key: value for key, value in handler(schema).items() if key != "pattern"}
+
+
 SafeText = Annotated[str, AfterValidator(_safe)]
 # The constraints come first: after a function they would be checked, but be missing from the OpenAPI document.
 Name = Annotated[
@@ -69,6 +77,7 @@ Name = Annotated[
     AfterValidator(_tidy),
     AfterValidator(_short),  # NFC may be longer than what was sent
     Field(description="letters, digits, spaces, and `_ . -`; starts with a letter or a digit"),
+    NoPattern(),
 ]
 ModelName = Annotated[  # or `name:version`, or the id of a version
     str, StringConstraints(max_length=MAX_WANTED), AfterValidator(_safe), AfterValidator(_tidy)
@@ -78,8 +87,10 @@ Language = Annotated[
     StringConstraints(pattern=LANGUAGE, max_length=50),
     AfterValidator(_safe),
     Field(description="`english`, `german`, `french`, or any other; two-letter codes work too"),
+    NoPattern(),
 ]
 Id = Annotated[str, Path(max_length=60, pattern=ID)]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]  # as `rfc3339` writes it
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 

@@ -20,6 +20,7 @@ from service.api.fields import (
     NeverNull,
     PageOf,
     SafeText,
+    Time,
     WithName,
     rfc3339,
 )
@@ -98,10 +99,10 @@ class JobView(BaseModel):
     model_id: str | None
     error: ErrorView | None
     warnings: list[JobWarningView]
-    created_at: str | None
-    started_at: str | None
-    finished_at: str | None
-    estimated_finish: str | None
+    created_at: Time | None
+    started_at: Time | None
+    finished_at: Time | None
+    estimated_finish: Time | None
     metadata: dict[str, str]
 
 

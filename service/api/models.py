@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.archive import stream_archive
 from service.api.context import In
-from service.api.fields import AfterModel, Id, Limit, PageOf, WithName, rfc3339
+from service.api.fields import AfterModel, Id, Limit, PageOf, Time, WithName, rfc3339
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.problems import responses
 from service.store.records import ModelRecord, Task
@@ -31,7 +31,7 @@ class ModelView(BaseModel):
     best: bool
     pinned: bool
     metrics: dict[str, Any]
-    created_at: str | None
+    created_at: Time | None
 
 
 def view(record: ModelRecord, best: bool) -> ModelView:
