@@ -26,7 +26,7 @@ from service.api.fields import (
 )
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.json_route import JsonRoute
-from service.api.negotiate import NEGOTIATED, preferred
+from service.api.negotiate import NEGOTIATED, preferred, unless_known
 from service.api.problems import responses
 from service.errors import Conflict
 from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT, Report
@@ -181,7 +181,7 @@ def remove_job(job_id: Id, context: In, access: Trainer) -> None:
     response_model=Report,
     responses=responses(404, 409) | {200: {"content": {"text/html": _TEXT, "text/plain": _TEXT}}},
 )
-def get_report(job_id: Id, request: Request, context: In, access: Reader) -> FileResponse:
+def get_report(job_id: Id, request: Request, context: In, access: Reader) -> Response:
     """The test report; with `Accept: text/html` as a page for people, with `Accept: text/plain` scikit-learn's
     classification report."""
     job = find_job(access.project, job_id, context)
@@ -190,4 +190,5 @@ def get_report(job_id: Id, request: Request, context: In, access: Reader) -> Fil
     folder = context.artifacts.open("reports", job.model_id)
     media_type = preferred(request, list(_REPORTS))
     headers = NEGOTIATED | ({"Content-Security-Policy": PAGE_POLICY} if media_type == "text/html" else {})
-    return FileResponse(folder / _REPORTS[media_type], media_type=media_type, headers=headers)
+    path = folder / _REPORTS[media_type]
+    return unless_known(request, FileResponse(path, media_type=media_type, headers=headers, stat_result=path.stat()))
