@@ -119,11 +119,18 @@ _MESSAGES = {
 
 async def _http(request: Request, error: HTTPException) -> Response:
     status = error.status_code
-    if status == 404 and (path := _without_slash(request)):
+    if status == 404 and (path := _docs(request) or _without_slash(request)):
         return RedirectResponse(path)
     message = _MESSAGES.get(status, str(error.detail))
     headers = {"Allow": _methods_here(request)} if status == 405 else error.headers
     return problem(status, _CODES.get(status, f"http_{status}"), message, headers=headers)
+
+
+def _docs(request: Request) -> str | None:
+    """For a person who has typed no more than where the service is."""
+    root = request.scope["root_path"]
+    is_page = request.method == "GET" and preferred(request, ("application/json", "text/html")) == "text/html"
+    return f"{root}/docs" if is_page and request.scope["path"] in (root, f"{root}/") else None
 
 
 def _without_slash(request: Request) -> str | None:

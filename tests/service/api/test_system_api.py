@@ -100,6 +100,14 @@ def test_a_slash_too_many_leads_to_the_same_place_without_it(shared: TestClient,
         assert shared.request(method, url, follow_redirects=False).status_code in (404, 405)
 
 
+def test_who_opens_the_service_in_a_browser_comes_to_its_page(shared: TestClient) -> None:
+    page = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    answer = shared.get("/", headers=page, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+    for method, headers in (("GET", {}), ("GET", {"Accept": "*/*"}), ("POST", page)):
+        error_of(shared.request(method, "/", headers=headers), 404, "route_not_found")
+
+
 @pytest.mark.parametrize("left", ["", "/cg/api"], ids=["taken away by the proxy", "left by it"])
 def test_behind_a_proxy_everything_is_under_its_path(make_client: Callable[..., TestClient], left: str) -> None:
     client = make_client(root_path="/cg/api", max_request_bytes=50)
@@ -115,6 +123,9 @@ def test_behind_a_proxy_everything_is_under_its_path(make_client: Callable[..., 
     assert client.get(job.headers["location"]).json() == job.json()
     redirect = client.get(f"{left}/jobs/?limit=3", follow_redirects=False)
     assert redirect.headers["location"] == "/cg/api/jobs?limit=3"
+    for path in {left, f"{left}/"} - {""}:
+        redirect = client.get(path, headers={"Accept": "text/html"}, follow_redirects=False)
+        assert redirect.headers["location"] == "/cg/api/docs"
 
 
 def test_pages_of_other_origins_may_ask_only_where_they_are_allowed_to(make_client: Callable[..., TestClient]) -> None:
