@@ -29,10 +29,6 @@ REFUSALS = responses(401, 403, 429)
 OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
 OF_PROXIES = frozenset({b"forwarded", b"via", b"x-real-ip"})  # headers, beside x-forwarded-…, that only they send
 
-# A browser sends a password that it knows by itself, also with what another site's page has it ask: where that could
-# change something, a password is no key. HEAD comes as GET.
-SAFE = ("GET",)
-
 _bearer = HTTPBearer(scheme_name="bearer", description="`Authorization: Bearer <key>`", auto_error=False)
 _header = APIKeyHeader(name="X-API-Key", scheme_name="header", auto_error=False)
 _basic = HTTPBase(
@@ -135,10 +131,12 @@ def _identify(request: Request, context: Context) -> Access:
 
 
 def _key_of(request: Request) -> str | None:
+    """A browser sends a password that it knows by itself, also with what another site's page has it ask: where that
+    could change something, a password is no key. (HEAD comes as GET.)"""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credentials.strip():
         return credentials.strip()
-    if scheme.lower() == "basic" and request.method in SAFE and (password := _password_of(credentials)):
+    if scheme.lower() == "basic" and request.method == "GET" and (password := _password_of(credentials)):
         return password
     return request.headers.get("x-api-key")
 

@@ -86,6 +86,7 @@ def make_keys(deployment: Deployment) -> dict[str, Any]:
         "expired": ("mine", every, "--expires-in-days", "1e-9"),
         "revoked": ("mine", every),
         "eager": ("mine", every),
+        "browser": ("mine", "admin"),
     }
     with ThreadPoolExecutor(2) as pool:
         made = dict(zip(asked, pool.map(lambda words: deployment.make_key(*words), asked.values()), strict=True))

@@ -57,6 +57,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, open_client: Callable[..., T
         ring, database = house.keys, house.database
         ring["foreign"] = bearer(database, *SCOPES, project="theirs")
         ring["expired"] = bearer(database, *SCOPES, project="mine", days=1e-9)
+        ring["browser"] = bearer(database, "admin", project="mine")
         ring["revoked"] = bearer(database, *SCOPES, project="mine")
         keys.revoke_key(database, id_of(ring["revoked"]))
         ring |= without_a_good_key(ring["read"])
@@ -101,6 +102,12 @@ def test_every_other_scope_is_a_403_that_names_the_missing_one(house: House, rou
 @every_guarded_route
 def test_a_key_is_taken_as_a_browsers_password_only_to_read(house: House, route: str) -> None:
     must_take_a_key_as_password_only_to_read(house, route)
+
+
+def test_a_password_sees_its_own_project(house: House) -> None:
+    report = f"/jobs/{house.ids['job_id']}/report"
+    assert house.client.get(report, headers=as_password(house.keys["read"])).status_code == 200
+    error_of(house.client.get(report, headers=as_password(house.keys["foreign"])), 404, "job_not_found")
 
 
 @pytest.mark.parametrize("route", OF_SOMEBODY)
