@@ -17,7 +17,6 @@ from service.store.remote_artifacts import RemoteArtifacts
 log = get_logger(__name__)
 LOOK_SECONDS = 0.5  # between looks for new checkpoints
 PAUSE_SECONDS = 1.0  # after the bucket was away
-BEST = "best-"
 
 
 class Errand:
@@ -130,13 +129,13 @@ class Carrier:
                 self._carried.add(name)
 
     def _carry(self, bucket: RemoteArtifacts) -> None:
-        """New ones first, and of them the weights that others rely on; then, if no new one has gone meanwhile, those
-        that the run has dropped. Only what this attempt knows of is dropped, never what another one has written."""
+        """New ones, then away with those that the run has dropped, but only with what this attempt knows of, never with
+        what another one has written. Backwards by name: the newest first, `best-…` before the state that needs it."""
         here = bucket.copied_below("checkpoints", self._job_id)
-        for name in sorted(here - self._carried, key=lambda name: BEST not in name):
+        for name in sorted(here - self._carried, reverse=True):
             try:
                 bucket.share("checkpoints", name)
-            except FileNotFoundError:  # the run has newer ones
+            except FileNotFoundError:  # the run has a newer one by now, which the next round will find
                 return
             except FileExistsError:  # of the same seed, measured by another attempt: as good
                 log.warning("checkpoint_there_already", checkpoint=name)

@@ -23,7 +23,7 @@ from service.errors import SettingsInvalid, Unavailable
 from service.settings import MEBIBYTE
 
 T = TypeVar("T")
-REQUEST_SECONDS = 20.0  # for one request, a block of a file included: half a megabyte a second is fast enough
+REQUEST_SECONDS = 20.0  # for one request, a block of a file included: a megabyte a second is fast enough
 RETRY_SECONDS = 10.0  # after its first try a request is tried again for so long
 CONNECT_SECONDS = 3.0
 BLOCK = 8 * MEBIBYTE

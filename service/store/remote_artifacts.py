@@ -79,9 +79,12 @@ class RemoteArtifacts(ArtifactStore):
     def share(self, kind: Kind, name: str) -> None:
         """Makes a folder visible everywhere that a process without access to the bucket has published here.
 
-        Again is no error. Raises: FileNotFoundError when it is gone; FileExistsError when another one has that name.
+        That process may remove it meanwhile. Again is no error. Raises: FileNotFoundError when it is gone already;
+        FileExistsError when another one has that name.
         """
-        self._upload(self._used(kind, name), kind, name)
+        with self.staging() as staged:
+            _link(self._used(kind, name), staged)
+            self._upload(staged, kind, name)
 
     def _upload(self, folder: Path, kind: Kind, name: str) -> None:
         """Files that are there already, from a try that did not end, are not sent again."""
@@ -221,6 +224,23 @@ class RemoteArtifacts(ArtifactStore):
         folder = self.path(kind, name)
         os.utime(folder)
         return folder
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same files under another name. Raises: FileNotFoundError when they are being removed."""
+    try:
+        shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
+    except shutil.Error:
+        if (source / MANIFEST).exists():
+            raise
+        raise FileNotFoundError(source) from None
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # not every file system can
+        shutil.copyfile(source, target)
 
 
 def _place(kind: Kind, name: str, manifest: bytes) -> str:

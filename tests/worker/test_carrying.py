@@ -92,13 +92,13 @@ def test_another_machine_goes_on_from_there(machine: Machine) -> None:
     assert child.open("datasets", "ds_1")
 
 
-def test_the_weights_that_a_state_needs_are_there_before_it(machine: Machine, door: Door) -> None:
+def test_the_newest_is_there_first_and_before_it_the_weights_that_it_needs(machine: Machine, door: Door) -> None:
     here = machine("here")
-    write(here, "000000010-1")
-    write(here, "best-000000010-1")
+    for name in ("000000010-1", "000000020-1", "best-000000010-1"):
+        write(here, name)
     carry(Carrier(here, JOB))
     made = [line.split("?")[0].split("/")[-2] for line in door.seen if line.startswith("PUT") and MANIFEST in line]
-    assert made == ["best-000000010-1", "000000010-1"]
+    assert made == ["best-000000010-1", "000000020-1", "000000010-1"]
 
 
 def test_an_attempt_that_lost_its_job_cannot_take_what_the_next_one_wrote(machine: Machine) -> None:
@@ -132,6 +132,23 @@ def test_nothing_is_dropped_before_what_replaces_it_is_there(machine: Machine, d
     assert not carrier.is_known_to_all({"kind": "stopped"}, 0.3)
     assert not carrier.is_known_to_all({"kind": "stopped"}, 0.3)
     assert in_bucket(here) == {"000000010-1"}
+
+
+def test_a_checkpoint_that_the_run_drops_while_it_is_carried_gets_there_whole(machine: Machine, door: Door) -> None:
+    """Else a line slower than the run would never carry one."""
+    here, there = machine("here"), machine("there")
+    with ArtifactStore(here.root).writing("checkpoints", f"{JOB}/000000010-1") as folder:
+        (folder / "average").write_text("average")
+        (folder / "state").write_text("state")
+    carrier = Carrier(here, JOB)
+    door.fail("503", "PUT", "average")
+    carrier.keep_up()
+    wait_until(lambda: door.count("PUT", "average"), 10)
+    drop(here, "000000010-1")
+    wait_until(lambda: in_bucket(there), 10)
+    assert (there.open("checkpoints", f"{JOB}/000000010-1") / "state").read_text() == "state"
+    carry(carrier)
+    assert in_bucket(there) == set()
 
 
 def test_a_checkpoint_that_is_damaged_in_the_bucket_is_left_out(machine: Machine) -> None:
