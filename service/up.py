@@ -107,11 +107,19 @@ def run_everything(settings: Settings) -> int:
     configure_logs(settings.log_level, process="up")
     with running_system(settings) as (system, asked_to_stop):
         if not asked_to_stop.is_set():
-            print(f"Classiglot is ready at {system.address}", file=sys.stderr)
-            print(f"  try it: {system.address}/docs   kept in: {settings.data_dir}   stop: Ctrl-C", file=sys.stderr)
+            welcome(system.address, settings)
         while not asked_to_stop.wait(0.5):
             system.keep_alive()
     return 0
+
+
+def welcome(address: str, settings: Settings) -> None:
+    """For the person at the terminal; where there is none, standard error is a log, of one JSON line an event."""
+    if sys.stderr.isatty():
+        print(f"Classiglot is ready at {address}", file=sys.stderr)
+        print(f"  try it: {address}/docs   kept in: {settings.data_dir}   stop: Ctrl-C", file=sys.stderr)
+    else:
+        log.info("ready", address=address, data_dir=str(settings.data_dir))
 
 
 @contextmanager

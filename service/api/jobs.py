@@ -17,7 +17,7 @@ from service.errors import Conflict
 from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT, Report
 from service.jobs.report_page import PAGE_POLICY
 from service.jobs.spec import Hyperparameters, ResolvedHyperparameters
-from service.jobs.submit import JobRequest, cancel_job, job_not_found, submit_job
+from service.jobs.submit import JobRequest, cancel_job, delete_job, job_not_found, submit_job
 from service.store import jobs as job_rows
 from service.store.records import JobRecord, Status
 
@@ -143,6 +143,12 @@ def get_job(job_id: Id, context: In, access: Reader) -> JobView:
 def cancel(job_id: Id, context: In, access: Trainer) -> JobView:
     """Ends a job: at once while it is queued, within seconds while it runs."""
     return view(cancel_job(access.project, job_id, context.database))
+
+
+@router.delete("/jobs/{job_id}", status_code=204, responses=responses(404, 409))
+def remove_job(job_id: Id, context: In, access: Trainer) -> None:
+    """Deletes a job that has ended, with its events and its report, which holds texts; its model stays."""
+    delete_job(access.project, job_id, context.database, context.artifacts)
 
 
 @router.get(

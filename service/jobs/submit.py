@@ -1,5 +1,6 @@
 """From a request to a queued job: commit first, then ring."""
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from service.settings import Settings
 from service.store import datasets as dataset_rows
 from service.store import events as event_rows
 from service.store import jobs as job_rows
+from service.store.artifacts import ArtifactStore
 from service.store.database import Database, Transaction
 from service.store.idempotency import make_once
 from service.store.ids import new_id
@@ -103,6 +105,23 @@ def cancel_job(project: str, job_id: str, database: Database) -> JobRecord:
     if job.status != "cancelled":
         raise Conflict(f"the job has {job.status} already, so it cannot be cancelled", code="job_final")
     return job
+
+
+def delete_job(project: str, job_id: str, database: Database, artifacts: ArtifactStore) -> None:
+    """Deletes a job that has ended, with its events and its report; its model stays, and so does its data set.
+
+    Raises: NotFound; Conflict while it is queued or running.
+    """
+    with database.write() as tx:
+        job = job_rows.get(tx, project, job_id, lock=True)
+        if job is None:
+            raise job_not_found()
+        if job.status not in FINAL:
+            raise Conflict(f"the job is {job.status}; cancel it, then delete it", code="job_not_final")
+        job_rows.remove(tx, project, job_id)
+    if job.model_id is not None:
+        with contextlib.suppress(OSError):  # the sweeper finds it
+            artifacts.remove("reports", job.model_id)
 
 
 def job_not_found() -> NotFound:

@@ -25,11 +25,11 @@ log = get_logger(__name__)
 RINGS_AT_ONCE = 20
 TIDY_EVERY = 100  # sweeps
 ORPHAN_SECONDS = 24 * 3600.0
-# folders of a kind → which of their names have a row; a report stays when its model is deleted
+# folders of a kind → which of their names are wanted; a report stays when its model is deleted, and goes with its job
 _OWNERS: dict[Kind, Callable[..., set[str]]] = {
     "datasets": dataset_rows.known_ids,
     "models": model_rows.living_ids,
-    "reports": model_rows.known_ids,
+    "reports": model_rows.reported_ids,
 }
 WORKER_LOST = {
     "code": "worker_lost",

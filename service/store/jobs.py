@@ -11,6 +11,7 @@ from sqlalchemy import (
     Update,
     and_,
     case,
+    delete,
     func,
     insert,
     literal,
@@ -21,8 +22,8 @@ from sqlalchemy import (
 
 from service.errors import LeaseLost
 from service.store.paging import page_newest_first
-from service.store.records import UNFINISHED, Claim, JobRecord, Json, Page
-from service.store.tables import jobs, now
+from service.store.records import FINAL, UNFINISHED, Claim, JobRecord, Json, Page
+from service.store.tables import events, jobs, living_jobs, now
 
 _NO_LEASE = {"lease_owner": null(), "lease_until": null()}
 
@@ -33,24 +34,25 @@ def add(tx: Connection, values: Json) -> JobRecord:
 
 
 def get(tx: Connection, project: str, job_id: str, *, lock: bool = False) -> JobRecord | None:
-    query = select(jobs).where(jobs.c.project == project, jobs.c.id == job_id)
+    query = select(jobs).where(*living_jobs(project), jobs.c.id == job_id)
     row = tx.execute(query.with_for_update() if lock else query).mappings().one_or_none()
     return JobRecord(**row) if row else None
 
 
 def page(tx: Connection, project: str, limit: int, after: str | None) -> Page[JobRecord]:
-    query = select(jobs).where(jobs.c.project == project)
+    query = select(jobs).where(*living_jobs(project))
     return page_newest_first(tx, query, jobs, lambda row: JobRecord(**row), limit, after)
 
 
 def count_by_status(tx: Connection) -> dict[str, int]:
     """Over all projects."""
-    rows = tx.execute(select(jobs.c.status, func.count()).group_by(jobs.c.status)).all()
+    living = jobs.c.deleted_at.is_(None)
+    rows = tx.execute(select(jobs.c.status, func.count()).where(living).group_by(jobs.c.status)).all()
     return {status: count for status, count in rows}
 
 
 def times_scored(tx: Connection, project: str, test_sha256: str) -> int:
-    """How many jobs of the project have measured a model on this very test split."""
+    """How many jobs of the project have measured a model on this very test split, deleted ones too."""
     mine = (jobs.c.project == project, jobs.c.test_sha256 == test_sha256)
     return tx.execute(select(func.count()).where(*mine, jobs.c.status == "succeeded")).scalar_one()
 
@@ -145,6 +147,14 @@ def request_cancel(tx: Connection, project: str, job_id: str) -> JobRecord | Non
     return JobRecord(**row) if row else None
 
 
+def remove(tx: Connection, project: str, job_id: str) -> None:
+    """Deletes a final job and its events. Of its row stays what counts uses of a test split."""
+    own = (*living_jobs(project), jobs.c.id == job_id, jobs.c.status.in_(FINAL))
+    emptied = {"name": "", "metadata": {}, "error": null(), "warnings": [], "deleted_at": now()}
+    if tx.execute(update(jobs).where(*own).values(**emptied)).rowcount:
+        tx.execute(delete(events).where(events.c.job_id == job_id))
+
+
 def reclaim_expired(tx: Connection, max_attempts: int, error: Json, limit: int = 100) -> list[JobRecord]:
     """Running jobs whose lease ran out: cancelled if asked for, else as after a crash. Returns them as they are now."""
     expired = select(jobs.c.id).where(jobs.c.status == "running", jobs.c.lease_until < now()).limit(limit)
@@ -172,7 +182,7 @@ def statuses(tx: Connection, job_ids: list[str]) -> dict[str, str]:
 
 def last_events(tx: Connection, project: str, job_ids: list[str]) -> dict[str, tuple[str, int]]:
     """Status and number of the last event of each of these jobs that the project has."""
-    mine = (jobs.c.project == project, jobs.c.id.in_(job_ids))
+    mine = (*living_jobs(project), jobs.c.id.in_(job_ids))
     query = select(jobs.c.id, jobs.c.status, jobs.c.last_event).where(*mine)
     return {job_id: (status, number) for job_id, status, number in tx.execute(query).all()}
 

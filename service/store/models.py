@@ -2,11 +2,11 @@
 
 from dataclasses import fields
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 
 from service.store.paging import page_newest_first
 from service.store.records import Json, ModelRecord, Page, Standing
-from service.store.tables import living_models, models, now
+from service.store.tables import jobs, living_models, models, now
 
 
 def add(tx: Connection, values: Json) -> ModelRecord:
@@ -52,9 +52,11 @@ def remove(tx: Connection, project: str, model_id: str) -> bool:
     return tx.execute(statement.values(deleted_at=now())).rowcount == 1
 
 
-def known_ids(tx: Connection, ids: list[str]) -> set[str]:
-    """Those of `ids` that have a row, deleted or not, whoever owns it."""
-    return set(tx.execute(select(models.c.id).where(models.c.id.in_(ids))).scalars())
+def reported_ids(tx: Connection, ids: list[str]) -> set[str]:
+    """Those of `ids`, living or not, whose job has not been deleted, whoever owns it."""
+    reported = and_(jobs.c.id == models.c.job_id, jobs.c.deleted_at.is_(None))
+    query = select(models.c.id).join(jobs, reported).where(models.c.id.in_(ids))
+    return set(tx.execute(query).scalars())
 
 
 def living_ids(tx: Connection, ids: list[str]) -> set[str]:

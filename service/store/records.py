@@ -57,6 +57,7 @@ class JobRecord:
     started_at: float | None
     finished_at: float | None
     estimated_finish: float | None
+    deleted_at: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ jobs = Table(
     Column("started_at", Double),
     Column("finished_at", Double),
     Column("estimated_finish", Double),
+    Column("deleted_at", Double),  # the row stays, so that what was measured on a test split stays counted
     Index(None, "status", "created_at", "id"),  # the oldest queued job
     Index(None, "project", "id"),
     Index(None, "project", "status"),
@@ -175,6 +176,11 @@ api_keys = Table(
 )
 
 installation = Table("installation", metadata, Column("id", String(40), primary_key=True))  # one row
+
+
+def living_jobs(project: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """What is true of the project's rows of `jobs` that are not deleted."""
+    return jobs.c.project == project, jobs.c.deleted_at.is_(None)
 
 
 def living_models(project: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -20,6 +20,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import MultiLabelBinarizer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from faults.test_logs import lines_of
 from parts.system import Up
 from service.datasets.splitting import iterative_stratification
 from service.demo import read_corpus
@@ -147,6 +148,11 @@ def test_deciding_from_upload_to_prediction(up: Up) -> None:
     body = {"texts": data["test"]["Text"], "model": "small talk", "threshold": 0.0}
     everything = up.client.post("/predict", json=body).json()["predictions"]
     assert all(len(prediction["labels"]) == 5 and prediction["label"] is None for prediction in everything)
+
+
+def test_where_nobody_sits_at_a_terminal_its_log_is_one_json_line_an_event(up: Up) -> None:
+    ready = [line for line in lines_of(up.log.read_text()) if line["event"] == "ready" and line["process"] == "up"]
+    assert [line["address"] for line in ready] == [str(up.client.base_url).rstrip("/")]
 
 
 def test_a_second_up_on_the_same_data_dir_is_refused(up: Up) -> None:

@@ -25,6 +25,7 @@ SCOPE = {
     "GET /jobs": "read",
     "POST /jobs": "train",
     "GET /jobs/{job_id}": "read",
+    "DELETE /jobs/{job_id}": "train",
     "POST /jobs/{job_id}/cancel": "train",
     "GET /jobs/{job_id}/events": "read",
     "GET /jobs/{job_id}/report": "read",

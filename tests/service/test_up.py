@@ -1,5 +1,8 @@
 """What `classiglot up` does beside the main job, which `tests/end_to_end` runs."""
 
+import os
+import pty
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -7,7 +10,7 @@ import pytest
 
 from parts.deployment import free_port
 from service.settings import Settings
-from service.up import System
+from service.up import System, welcome
 
 
 class Ready(BaseHTTPRequestHandler):
@@ -29,3 +32,16 @@ def test_it_asks_its_own_service_not_the_environments_proxy(
         system = System(settings.model_copy(update={"port": server.server_port}))
         system.wait_until_ready(threading.Event())
         server.shutdown()
+
+
+def test_a_person_at_a_terminal_is_told_where_it_is_in_words(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal, theirs = pty.openpty()
+    with open(theirs, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        welcome("http://127.0.0.1:8000", settings)
+    words = os.read(terminal, 4096).decode()
+    os.close(terminal)
+    assert "ready at http://127.0.0.1:8000\r\n" in words
+    assert str(settings.data_dir) in words

@@ -1,10 +1,11 @@
-"""`/jobs/{id}` as the contract has it: what a job tells while it runs and at its end, its cancelling, its report."""
+"""`/jobs/{id}`: what a job tells while it runs and at its end, its cancelling, its report, its deletion."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from parts.rows import claim
 from parts.wire import RFC3339, error_of
@@ -12,6 +13,9 @@ from service.api.context import Context
 from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT
 from service.store import events as event_rows
 from service.store import jobs as job_rows
+from service.store.tables import jobs
+
+JOB_ROUTES = [("GET", ""), ("POST", "/cancel"), ("GET", "/report"), ("GET", "/events"), ("DELETE", "")]
 
 # -- while it runs, and its end -----------------------------------------------------------------------
 
@@ -73,7 +77,7 @@ def test_a_job_that_succeeded_cannot_be_cancelled(
     assert client.get(f"/jobs/{job_id}").json()["status"] == "succeeded"
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", "/cancel"), ("GET", "/report"), ("GET", "/events")])
+@pytest.mark.parametrize(("method", "path"), JOB_ROUTES)
 def test_a_job_that_is_none_is_not_found(shared: TestClient, method: str, path: str) -> None:
     error_of(shared.request(method, f"/jobs/job_none{path}"), 404, "job_not_found")
 
@@ -135,3 +139,60 @@ def test_event_rows_of_a_job_begin_with_its_queuing(client: TestClient, context:
         (event,) = event_rows.page(tx, "default", job_id, 10, 0).data
     assert (event.message, event.data) == ("queued", {"base_model": "camembert-base"})
     assert client.get(f"/jobs/{job_id}/events").json()["data"][0]["message"] == "queued"
+
+
+# -- its deletion -------------------------------------------------------------------------------------
+
+
+def test_a_deleted_job_is_gone_with_its_events_and_its_report(
+    client: TestClient, context: Context, upload: Callable[..., str]
+) -> None:
+    dataset_id = upload()
+    asked: dict[str, Any] = {
+        "json": {"dataset_id": dataset_id, "metadata": {"who": "zebra"}},
+        "headers": {"Idempotency-Key": "k"},
+    }
+    job_id = client.post("/jobs", **asked).json()["id"]
+    with context.artifacts.writing("reports", "mdl_1") as folder:
+        (folder / REPORT_JSON).write_text("{}")
+    _succeed(context)
+    response = client.delete(f"/jobs/{job_id}")
+    assert (response.status_code, response.content) == (204, b"")
+    for method, path in JOB_ROUTES:
+        error_of(client.request(method, f"/jobs/{job_id}{path}"), 404, "job_not_found")
+    assert client.get("/jobs").json()["data"] == []
+    assert context.artifacts.names("reports") == []
+    error_of(client.post("/jobs", **asked), 409, "idempotency_key_reused")
+    with context.database.read() as tx:
+        assert event_rows.page(tx, "default", job_id, 10, 0).data == []
+        (row,) = tx.execute(select(jobs)).mappings()
+    assert "zebra" not in str(row)
+    assert client.get(f"/datasets/{dataset_id}").status_code == 200
+
+
+def test_a_deleted_job_still_counts_as_a_use_of_its_test_split(
+    client: TestClient, context: Context, submit: Callable[..., str]
+) -> None:
+    job_id = submit()
+    test_split = _test_split(context, job_id)
+    _succeed(context)
+    client.delete(f"/jobs/{job_id}")
+    with context.database.read() as tx:
+        assert job_rows.times_scored(tx, "default", test_split) == 1
+
+
+def test_a_job_that_has_not_ended_is_not_deleted(
+    client: TestClient, context: Context, submit: Callable[..., str]
+) -> None:
+    job_id = submit()
+    assert "queued; cancel it" in error_of(client.delete(f"/jobs/{job_id}"), 409, "job_not_final")["message"]
+    claim(context.database)
+    assert "running; cancel it" in error_of(client.delete(f"/jobs/{job_id}"), 409, "job_not_final")["message"]
+    assert client.get(f"/jobs/{job_id}").json()["status"] == "running"
+
+
+def _test_split(context: Context, job_id: str) -> str:
+    with context.database.read() as tx:
+        job = job_rows.get(tx, "default", job_id)
+    assert job is not None
+    return job.test_sha256

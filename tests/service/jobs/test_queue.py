@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from parts.rows import add_dataset, add_job, claim, read_job
+from parts.rows import add_dataset, add_job, add_model, claim, read_job
 from service import processes, versions
 from service.errors import SettingsInvalid, Unavailable
 from service.jobs.embedded_broker import start_broker
@@ -17,7 +17,7 @@ from service.jobs.queue import QUEUE, Doorbell, make_celery
 from service.jobs.sweep import Sweeper, reclaim_lost_jobs, ring_for_forgotten_jobs, tidy
 from service.logs import configure_logs
 from service.settings import Settings
-from service.store import events, jobs
+from service.store import events, jobs, models
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.installation import check_same_installation
@@ -124,6 +124,26 @@ def test_folders_that_no_row_knows_of_are_removed_once_they_are_old(sqlite: Data
         os.utime(artifacts.path("datasets", name), (long_ago, long_ago))
     tidy(sqlite, artifacts)
     assert sorted(artifacts.names("datasets")) == sorted([dataset.id, "ds_new"])
+
+
+def test_a_report_is_kept_when_its_model_is_deleted_and_tidied_away_with_its_job(
+    sqlite: Database, artifacts: ArtifactStore
+) -> None:
+    """Where the process that deleted the job died before it came to the report."""
+    kept, forgotten = (add_model(sqlite, job_id=add_job(sqlite).id) for _ in range(2))
+    long_ago = time.time() - 2 * 24 * 3600
+    for model in (kept, forgotten):
+        with artifacts.writing("reports", model.id) as folder:
+            (folder / "report.json").write_text("{}")
+        os.utime(artifacts.path("reports", model.id), (long_ago, long_ago))
+    for held in (claim(sqlite), claim(sqlite)):
+        with sqlite.write() as tx:
+            jobs.finish(tx, held, "succeeded", {})
+    with sqlite.write() as tx:
+        models.remove(tx, "default", kept.id)
+        jobs.remove(tx, "default", forgotten.job_id)
+    tidy(sqlite, artifacts)
+    assert artifacts.names("reports") == [kept.id]
 
 
 @pytest.mark.usefixtures("broker")

@@ -15,7 +15,7 @@ from service.store.records import Claim, Usage
 OF_ALL = {
     datasets: {"add", "known_ids"},
     jobs: {"add", "clock", "count_by_status", "claim_next", "reclaim_expired", "oldest_queued", "statuses"},
-    models: {"add", "known_ids", "living_ids"},
+    models: {"add", "living_ids", "reported_ids"},
     events: {"append"},
     usage: set(),
 }
@@ -67,8 +67,11 @@ def test_of_anothers_rows_there_is_nothing(database: Database) -> None:
         assert not models.pin(tx, "b", mine["model"].id)
         assert not models.remove(tx, "b", mine["model"].id)
         datasets.remove(tx, "b", mine["dataset"].id)
-        assert datasets.get(tx, "a", mine["dataset"].id) is not None
         assert jobs.renew(tx, held, 60) is False
+        jobs.finish(tx, held, "succeeded", {})
+        jobs.remove(tx, "b", mine["job"].id)
+        assert datasets.get(tx, "a", mine["dataset"].id) is not None
+        assert jobs.get(tx, "a", mine["job"].id) is not None
 
 
 def test_versions_count_up_in_each_project_and_scores_are_counted_in_one(database: Database) -> None:
