@@ -119,14 +119,21 @@ class Carrier:
         return True
 
     def _fetch(self, bucket: RemoteArtifacts, dataset_id: str) -> None:
+        """Listed until nothing is new: an attempt that has lost the job may just put a new one in place of an old one."""
         bucket.open("datasets", dataset_id)
-        for name in bucket.below("checkpoints", self._job_id):
-            try:
-                bucket.open("checkpoints", name)
-            except (NotFound, ArtifactCorrupt) as error:  # the run has others, or begins anew
-                log.warning("checkpoint_not_fetched", checkpoint=name, error=error.message)
-            else:
-                self._carried.add(name)
+        tried: set[str] = set()
+        while names := bucket.below("checkpoints", self._job_id) - tried:
+            for name in names:
+                self._fetch_checkpoint(bucket, name)
+            tried |= names
+
+    def _fetch_checkpoint(self, bucket: RemoteArtifacts, name: str) -> None:
+        try:
+            bucket.open("checkpoints", name)
+        except (NotFound, ArtifactCorrupt) as error:  # the run has others, or begins anew
+            log.warning("checkpoint_not_fetched", checkpoint=name, error=error.message)
+        else:
+            self._carried.add(name)
 
     def _carry(self, bucket: RemoteArtifacts) -> None:
         """New ones, then away with those that the run has dropped, but only with what this attempt knows of, never with

@@ -107,7 +107,9 @@ class Attempt:
                     self._fail_for_time()
             except (NotFound, ArtifactCorrupt) as error:
                 self._while_leased(partial(self.record.fail, {"code": error.code, "message": error.message}))
-            except Unavailable:  # the database
+            except Unavailable as error:  # the database
+                if self.stopping.is_set():
+                    raise LeaseLost("the worker stops while the database is away; the lease runs out") from error
                 self._pause()
         return False
 

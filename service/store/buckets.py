@@ -121,12 +121,18 @@ class Bucket:
                 raise
             except Unavailable as error:
                 unclear = error
-            if (found := self.get(key, max(len(content), MEBIBYTE))) is not None:
+            if (found := self._found(key)) is not None:
                 return found
             if time.monotonic() > deadline:
                 raise unclear or self._away("it says that another write is under way, again and again")
             time.sleep(pause * random.uniform(0.5, 1))
             pause *= 2
+
+    def _found(self, key: str) -> bytes | None:
+        try:
+            return self.get(key, MEBIBYTE)
+        except ValueError:
+            return b""  # nothing that we would have written
 
     def list(self, folder: str) -> Iterator[Stored]:
         """All objects below it. Raises: Unavailable."""

@@ -20,7 +20,7 @@ from service.settings import MEBIBYTE, Settings
 from service.store.artifacts import MANIFEST, OWNER, ArtifactStore, Kind, corrupt
 
 if TYPE_CHECKING:
-    from service.store.buckets import Bucket
+    from service.store.buckets import Bucket, Stored
 
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -57,6 +57,8 @@ class RemoteArtifacts(ArtifactStore):
         try:
             owner = self._bucket.get(OWNER, OWNER_BYTES) or self._bucket.create(OWNER, installation.encode())
             return owner.decode(errors="replace").strip()
+        except ValueError:
+            what = f"its {OWNER} was not written by this program; choose another prefix"
         except BucketMissing:
             what = "there is no such bucket there; make it, or correct ARTIFACTS_URL or AWS_ENDPOINT_URL"
         except BucketDenied:
@@ -147,8 +149,8 @@ class RemoteArtifacts(ArtifactStore):
             for relative, size in sizes.items():
                 (folder / relative).parent.mkdir(parents=True, exist_ok=True)
                 self._bucket.download(f"{_place(kind, name, manifest)}/{relative}", folder / relative, size)
-        except (ValueError, FileNotFoundError):
-            raise corrupt(kind, name, relative) from None
+        except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise corrupt(kind, name, relative) from None  # the last three: a file's name is another one's folder
         (folder / MANIFEST).write_bytes(manifest)
 
     def _keep(self, staged: Path, kind: Kind, name: str) -> None:
@@ -171,11 +173,14 @@ class RemoteArtifacts(ArtifactStore):
     def _changes(self, kind: Kind) -> Iterator[tuple[str, float]]:
         """Of the copies and of the bucket, where an upload that did not end counts too."""
         yield from super()._changes(kind)
-        yield from ((PurePosixPath(found.key).parts[1], found.changed) for found in self._bucket.list(kind))
+        yield from ((PurePosixPath(found.key).parts[1], found.changed) for found in self._listed(kind))
+
+    def _listed(self, place: str) -> "Iterator[Stored]":
+        return (found for found in self._bucket.list(place) if _is_inside(found.key))
 
     def below(self, kind: Kind, name: str) -> set[str]:
         """The names of whole folders in a folder `name` of the bucket."""
-        keys = (PurePosixPath(found.key) for found in self._bucket.list(f"{kind}/{name}"))
+        keys = (PurePosixPath(found.key) for found in self._listed(f"{kind}/{name}"))
         return {key.parent.relative_to(kind).as_posix() for key in keys if key.name == MANIFEST}
 
     def copied_below(self, kind: Kind, name: str) -> set[str]:
@@ -196,8 +201,7 @@ class RemoteArtifacts(ArtifactStore):
         super().remove(kind, name)
 
     def _remove_objects(self, place: str) -> None:
-        keys = [found.key for found in self._bucket.list(place)]
-        self._bucket.delete(sorted(keys, key=lambda key: not key.endswith(MANIFEST)))
+        self._bucket.delete([found.key for found in self._bucket.list(place)])
 
     def sweep(self, older_than_seconds: float = 24 * 3600) -> None:
         """Also deletes the copies that were not used for longest, as long as all of them take more than they may."""
@@ -263,6 +267,5 @@ def _files(manifest: bytes) -> dict[str, int]:
 
 def _is_inside(relative: str) -> bool:
     """Whether a name leads to a file in its folder, and to no other."""
-    return (
-        relative != MANIFEST and re.fullmatch(r"(?!\.\.?(/|$))[\w.-]+(/(?!\.\.?(/|$))[\w.-]+)*", relative) is not None
-    )
+    parts = relative.split("/")
+    return relative != MANIFEST and all(re.fullmatch(r"(?!\.\.?$)[\w.-]{1,200}", part) for part in parts)

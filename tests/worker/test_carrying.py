@@ -11,7 +11,7 @@ import pytest
 from parts.bucket import Door
 from parts.deployment import wait_until
 from service.errors import NotFound
-from service.store.artifacts import MANIFEST, ArtifactStore
+from service.store.artifacts import MANIFEST, ArtifactStore, Kind
 from service.store.buckets import Bucket
 from service.store.remote_artifacts import RemoteArtifacts
 from worker.carrying import Carrier
@@ -162,6 +162,29 @@ def test_a_checkpoint_that_is_damaged_in_the_bucket_is_left_out(machine: Machine
     carrier = Carrier(there, JOB)
     fetch(carrier)
     assert {path.name for path in there.path("checkpoints", JOB).iterdir()} == {"000000010-1"}
+
+
+def test_what_replaces_a_checkpoint_while_all_are_fetched_is_fetched_too(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an attempt that has lost the job and does not know it."""
+    lost, good = machine("lost"), machine("good")
+    put_dataset(lost)
+    zombie = Carrier(lost, JOB)
+    write(lost, "000000010-1")
+    carry(zombie)
+    opened = good.open
+
+    def replace_first(kind: Kind, name: str) -> Path:
+        if name.endswith("000000010-1"):
+            write(lost, "000000020-1")
+            drop(lost, "000000010-1")
+            carry(zombie)
+        return opened(kind, name)
+
+    monkeypatch.setattr(good, "open", replace_first)
+    fetch(Carrier(good, JOB))
+    assert good.copied_below("checkpoints", JOB) == {f"{JOB}/000000020-1"}
 
 
 def test_a_data_set_that_is_gone_is_missed(machine: Machine) -> None:

@@ -277,6 +277,7 @@ def hostile(name: str, **entry: object) -> bytes:
         hostile("a\x00"),
         hostile(""),
         hostile(MANIFEST),
+        hostile("a" * 300),
         hostile("a", bytes=-1),
         hostile("a", bytes="2"),
         hostile("a", bytes=True),
@@ -287,7 +288,7 @@ def hostile(name: str, **entry: object) -> bytes:
         b"[]",
         b"[" * 100_000,
         b"\xff",
-        b"{}" + b" " * 2_000_000,
+        hostile("a") + b" " * 2_000_000,
         b"",
     ],
 )
@@ -298,6 +299,16 @@ def test_manifests_that_we_would_not_have_written_are_refused(
     with pytest.raises(ArtifactCorrupt, match=MANIFEST):
         there.open("models", "m")
     assert not list(tmp_path.rglob("*escaped*"))
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a")])
+def test_a_file_that_is_another_ones_folder_is_refused(
+    names: tuple[str, str], there: RemoteArtifacts, bucket: Bucket
+) -> None:
+    entry = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+    bucket.create(f"models/m/{MANIFEST}", json.dumps({"files": dict.fromkeys(names, entry)}).encode())
+    with pytest.raises(ArtifactCorrupt):
+        there.open("models", "m")
 
 
 def test_more_than_there_is_room_for_is_not_begun(there: RemoteArtifacts, bucket: Bucket, door: Door) -> None:
@@ -361,6 +372,11 @@ def test_a_start_with_a_wrong_bucket_or_wrong_keys_says_what_to_set(
     assert "there is no such bucket" in refusal("s3://nobody-has-this", tmp_path)
     door.fail("403", "GET")
     assert "AWS_ACCESS_KEY_ID" in refusal(bucket_url, tmp_path)
+
+
+def test_an_owner_that_is_none_of_ours_says_what_to_set(tmp_path: Path, bucket_url: str, bucket: Bucket) -> None:
+    bucket.create("INSTALLATION", b"x" * 2000)
+    assert "choose another prefix" in refusal(bucket_url, tmp_path)
 
 
 def test_a_start_without_a_server_says_what_to_set(tmp_path: Path, bucket_url: str, door: Door) -> None:
