@@ -119,7 +119,7 @@ class Carrier:
         return True
 
     def _fetch(self, bucket: RemoteArtifacts, dataset_id: str) -> None:
-        """Listed until nothing is new: an attempt that has lost the job may just put a new one in place of an old one."""
+        """Listed until nothing is new: an attempt that has lost the job may put a new one in place of an old one."""
         bucket.open("datasets", dataset_id)
         tried: set[str] = set()
         while names := bucket.below("checkpoints", self._job_id) - tried:
