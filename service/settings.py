@@ -198,8 +198,11 @@ class Settings(BaseSettings):
 
     @property
     def artifacts_dir(self) -> Path:
-        """Of a bucket: where copies of it are, and what a training run reads and writes."""
-        if self.artifacts_url is None or self.bucket_url:
+        """Of a bucket: where copies of it are, and what a training run reads and writes. Never where a folder of
+        artifacts was before, of which nothing may leave to make room."""
+        if self.bucket_url:
+            return self.data_dir / "copies"
+        if self.artifacts_url is None:
             return self.data_dir / "artifacts"
         return Path(self.artifacts_url.removeprefix("file://")).expanduser().absolute()
 

@@ -29,7 +29,7 @@ def waits_told(deployment: Deployment, job_id: str) -> list[str]:
 
 
 def copies(deployment: Deployment, kind: str) -> set[str]:
-    return {path.name for path in deployment.root.glob(f"data-*/artifacts/{kind}/*")}
+    return {path.name for path in deployment.root.glob(f"data-*/copies/{kind}/*")}
 
 
 def test_a_job_is_carried_over_three_disks_and_no_half_model_is_visible(

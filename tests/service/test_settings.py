@@ -26,7 +26,7 @@ def test_artifacts_may_be_a_folder_or_its_url(url: str) -> None:
 @pytest.mark.parametrize("url", ["s3://models", "s3://my.models-1/a/b_c/", "s3://models/v1.0"])
 def test_artifacts_may_be_in_a_bucket_with_copies_in_the_data_dir(url: str, tmp_path: Path) -> None:
     settings = read_settings(artifacts_url=url, data_dir=tmp_path)
-    assert (settings.bucket_url, settings.artifacts_dir) == (url, tmp_path / "artifacts")
+    assert (settings.bucket_url, settings.artifacts_dir) == (url, tmp_path / "copies")
     assert read_settings(artifacts_url="/srv/models").bucket_url is None
 
 
