@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
@@ -21,6 +21,9 @@ from obstore.store import S3Store
 
 from service.errors import SettingsInvalid, Unavailable
 from service.settings import MEBIBYTE
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
 
 T = TypeVar("T")
 REQUEST_SECONDS = 20.0  # for one request, a block of a file included: a megabyte a second is fast enough
@@ -52,19 +55,22 @@ class Bucket:
     def __init__(
         self, url: str, *, request_seconds: float = REQUEST_SECONDS, retry_seconds: float = RETRY_SECONDS
     ) -> None:
+        """Raises: SettingsInvalid, without asking anybody."""
         self.url = url
         self._retry_seconds = retry_seconds
+        options: ClientConfig = {
+            "timeout": timedelta(seconds=request_seconds),
+            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+            "allow_http": _address(os.environ).startswith("http://"),
+        }
+        retries: RetryConfig = {"retry_timeout": timedelta(seconds=retry_seconds), "max_retries": 1000}
         parts = urlsplit(url)
-        self._store = S3Store(
-            parts.netloc,
-            prefix=parts.path.strip("/") or None,
-            client_options={
-                "timeout": timedelta(seconds=request_seconds),
-                "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-                "allow_http": _address(os.environ).startswith("http://"),
-            },
-            retry_config={"retry_timeout": timedelta(seconds=retry_seconds), "max_retries": 1000},
-        )
+        prefix = parts.path.strip("/") or None
+        try:
+            self._store = S3Store(parts.netloc, prefix=prefix, client_options=options, retry_config=retries)
+        except BaseError as error:
+            why = str(error).splitlines()[0]
+            raise SettingsInvalid(f"the variables AWS_… do not go together ({why}); correct them") from None
 
     def get(self, key: str, most_bytes: int) -> bytes | None:
         """The whole object; None where there is none. Raises: Unavailable; ValueError when it is larger than that."""

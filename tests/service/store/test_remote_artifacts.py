@@ -11,7 +11,7 @@ from pathlib import Path
 import obstore
 import pytest
 
-from parts.bucket import Door, Fault
+from parts.bucket import NAME, Door, Fault
 from service.errors import ArtifactCorrupt, DiskFull, NotFound, SettingsInvalid, Unavailable
 from service.settings import read_settings
 from service.store.artifacts import MANIFEST, ArtifactStore
@@ -367,11 +367,25 @@ def refusal(url: str, tmp_path: Path) -> str:
 
 
 def test_a_start_with_a_wrong_bucket_or_wrong_keys_says_what_to_set(
-    tmp_path: Path, bucket_url: str, door: Door
+    tmp_path: Path, bucket_url: str, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "there is no such bucket" in refusal("s3://nobody-has-this", tmp_path)
     door.fail("403", "GET")
-    assert "AWS_ACCESS_KEY_ID" in refusal(bucket_url, tmp_path)
+    assert "set AWS_ACCESS_KEY_ID" in refusal(bucket_url, tmp_path)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert "AWS_… do not go together (Generic S3 error: Missing AccessKeyId)" in refusal(bucket_url, tmp_path)
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", door.address)  # the machine's cloud, which has no keys for us either
+    door.fail("403", "PUT", "/latest/")
+    assert "set AWS_ACCESS_KEY_ID" in refusal(bucket_url, tmp_path)
+
+
+@pytest.mark.parametrize("address", ["no address", "localhost:9000", "http://a b", "https://host/path", "ftp://host"])
+def test_an_address_that_is_none_says_what_to_set(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    assert refusal(f"s3://{NAME}", tmp_path).startswith("AWS_ENDPOINT_URL must be like https://host")
 
 
 def test_an_owner_that_is_none_of_ours_says_what_to_set(tmp_path: Path, bucket_url: str, bucket: Bucket) -> None:
