@@ -32,14 +32,23 @@ def _places(dataset: Dataset, concerned: Callable[[Example], bool]) -> list[Plac
 
 
 def _inferred_task(dataset: Dataset) -> list[Json]:
-    """One where so few cells decided the task that they may be slips."""
+    """One where the cells that decided the task may be slips, being few, or not labelled yet, being empty all."""
     cells, rows = dataset.deciding_cells, sum(map(len, dataset.splits.values()))
-    if not cells or len(cells) >= FEW_CELLS * rows:
+    empty = set(_places(dataset, lambda row: not row.labels)) if cells else set()
+    if empty and not _places(dataset, lambda row: len(row.labels) > 1):
+        cells = [cell for cell in cells if cell in empty]
+        message = (
+            f"{counted(len(cells), 'label cell')} of {rows} without a label, and none with several: this was taken for "
+            "a data set for deciding, and training will learn that no label applies to these rows; if they are not "
+            "labelled yet, label or remove them and send task=choosing; if no label is meant, send task=deciding"
+        )
+    elif 0 < len(cells) < FEW_CELLS * rows:
+        message = (
+            f"{counted(len(cells), 'label cell')} of {rows} with none or several labels made this a data set for "
+            "deciding; send task=choosing, or fill the cells; if they are meant so, send task=deciding"
+        )
+    else:
         return []
-    message = (
-        f"{counted(len(cells), 'label cell')} of {rows} with none or several labels made this a data set for deciding; "
-        "send task=choosing, or fill the cells; if they are meant so, send task=deciding"
-    )
     return [warning("task_inferred", message, cells)]
 
 

@@ -187,7 +187,7 @@ def test_files_of_before_are_read_without_the_rows_that_were_sent(shelter: Shelt
 @pytest.mark.parametrize(
     ("cells", "task", "rows"),
     [
-        ({17: ""}, None, [17]),
+        ({17: "", 4: "a|b"}, None, [4, 17]),
         ({17: "a|b", 3: "b | a"}, None, [3, 17]),
         ({17: "", 3: "", 4: "a|b"}, None, None),  # a tenth: this is meant so
         ({17: ""}, "deciding", None),
@@ -206,6 +206,20 @@ def test_few_cells_that_decide_the_task_are_named(
         [] if rows is None else [[{"split": "train", "row": row} for row in rows]]
     )
     assert all("send task=choosing, or fill the cells" in warning["message"] for warning in found)
+
+
+@pytest.mark.parametrize("empty", [1, 3, 15])
+def test_rows_without_a_label_are_named_where_they_alone_made_the_task_deciding(shelter: Shelter, empty: int) -> None:
+    """A table that is labelled only in part looks the same as one where no label applies to the rest."""
+    cells = ["" if row < empty else "ab"[row % 2] for row in range(30)]
+    table = "\n".join(["text,label", *(f"text {row},{label}" for row, label in enumerate(cells)), "more,a|"]).encode()
+    sent: dict[str, object] = {"train": Upload("a.csv", table)}
+    (warning,) = (w for w in shelter.store(Submission("x", None, None, sent)).warnings if w["code"] == "task_inferred")
+    assert warning["message"].startswith(f"{empty} label cell{'s' * (empty > 1)} of 31 without a label")
+    assert "label or remove them and send task=choosing; if no label is meant, send task=deciding" in warning["message"]
+    assert warning["rows"] == [{"split": "train", "row": row} for row in range(empty)]
+    said = shelter.store(Submission("x", "deciding", None, sent))
+    assert "task_inferred" not in [warning["code"] for warning in said.warnings]
 
 
 def test_another_seed_cuts_otherwise(shelter: Shelter) -> None:
