@@ -154,5 +154,7 @@ def check_labels(dataset: Dataset, settings: Settings, complaints: Complaints) -
         for number, row in enumerate(dataset.splits.get(name, [])):
             for label in set(row.labels) - known - reported:
                 reported.add(label)
-                message = f"label {label!r} does not occur in train, so it cannot be learnt; add examples or remove it"
-                complaints.add(message, split=name, row=number, field="Labels")
+                split, place = row.place(name, number)
+                where = f" of {name}" if split != name else ""
+                message = f"label {label!r}{where} does not occur in train, so it cannot be learnt; add examples"
+                complaints.add(f"{message} or remove it", split=split, row=place, field="Labels")

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from service.access.quotas import check_room_for_bytes
 from service.datasets.checks import check_labels, infer_task, to_examples
@@ -13,6 +13,7 @@ from service.datasets.dataset import SPLITS, Dataset, Example, folded
 from service.datasets.files import write_dataset
 from service.datasets.formats import read_columns, read_file
 from service.datasets.rows import RawSplit
+from service.datasets.split_column import obey_split_column
 from service.datasets.splitting import cut_rows
 from service.datasets.warnings import dataset_warnings
 from service.errors import Conflict, DiskFull, NotFound, Unavailable, Unreadable
@@ -167,11 +168,13 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
         if not rows:
             complaints.add("has no rows", split=name)
     complaints.raise_if_any()
+    splits, notices = obey_split_column(splits, complaints)
+    complaints.raise_if_any()
     labels = sorted({label for rows in splits.values() for row in rows for label in row.labels})
-    dataset = Dataset(task, labels, splits)
+    dataset = Dataset(task, labels, splits, deciding_cells, notices)
     check_labels(dataset, settings, complaints)
     complaints.raise_if_any()
-    return Dataset(task, labels, _cut_missing(splits, submission.cut, complaints), deciding_cells)
+    return replace(dataset, splits=_cut_missing(splits, submission.cut, complaints))
 
 
 def _read(name: str, sent: Upload | object, complaints: Complaints, settings: Settings) -> RawSplit:
