@@ -12,6 +12,7 @@ from service.datasets.complaints import Complaints, counted
 from service.datasets.dataset import SPLITS, Dataset, Example, folded
 from service.datasets.files import write_dataset
 from service.datasets.formats import read_columns, read_file
+from service.datasets.near_duplicates import near_kinds, too_many
 from service.datasets.rows import RawSplit
 from service.datasets.split_column import obey_split_column
 from service.datasets.splitting import cut_rows
@@ -192,8 +193,9 @@ def _cut_missing(splits: dict[str, list[Example]], cut: Cut, complaints: Complai
     if missing and not complaints.count:
         rows = splits["train"]
         shares = {"train": 1 - sum(missing.values()), **missing}
-        kinds = [folded(row.text) for row in rows]  # a text in two splits would flatter the model
-        names = cut_rows([row.labels for row in rows], shares, cut.seed, kinds)
+        texts = [row.text for row in rows]  # one in two splits, or nearly, would flatter the model
+        near, equal = near_kinds(texts, thorough=not too_many(texts)), list(map(folded, texts))
+        names = cut_rows([row.labels for row in rows], shares, cut.seed, near, equal)
         splits = splits | {name: [row for row, own in zip(rows, names, strict=True) if own == name] for name in shares}
         for name, share in shares.items():
             if not splits[name]:

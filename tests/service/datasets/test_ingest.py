@@ -164,13 +164,26 @@ def test_warnings_name_rows_of_train_as_it_was_sent(shelter: Shelter) -> None:
     assert rows["leakage"] == [("test", row) for row in range(6)]
 
 
-def test_near_duplicates_that_the_cut_parts_are_named_as_sent(shelter: Shelter) -> None:
-    texts, labels = choosing(30)
-    train = columns([*texts, *(f"{text}!" for text in texts)], [*labels, *labels])
-    (warning,) = (w for w in shelter.store(submission(train=train)).warnings if w["code"] == "near_leakage")
+def test_near_duplicates_are_not_parted_by_the_cut(shelter: Shelter) -> None:
+    texts, labels = choosing(60)
+    again = [text.replace("a", "", 1) + "!" for text in texts]
+    for seed in range(3):
+        record = shelter.store(submission(Cut(seed=seed), train=columns([*texts, *again], [*labels, *labels])))
+        assert [w["message"] for w in record.warnings if w["code"] == "near_leakage"] == []
+        assert {name: split["rows"] for name, split in record.splits.items()} == pytest.approx(
+            {"train": 72, "val": 24, "test": 24}, abs=4
+        )
+
+
+def test_near_duplicates_that_the_cut_must_part_are_named_as_sent(shelter: Shelter) -> None:
+    """All rows of a label follow one template."""
+    texts = [f"a {'good' if row % 2 else 'bad'} film, seen {row} times" for row in range(200)]
+    record = shelter.store(submission(train=columns(texts, ["a", "b"] * 100)))
+    assert {name: split["rows"] for name, split in record.splits.items()} == {"train": 120, "val": 40, "test": 40}
+    (warning,) = (w for w in record.warnings if w["code"] == "near_leakage")
     assert {row["split"] for row in warning["rows"]} == {"train"}
     (later, earlier) = re.findall(r"row (\d+) of train", warning["message"])
-    assert abs(int(later) - int(earlier)) == 30
+    assert (int(later) - int(earlier)) % 2 == 0
 
 
 def test_files_of_before_are_read_without_the_rows_that_were_sent(shelter: Shelter) -> None:
