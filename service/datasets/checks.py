@@ -4,32 +4,12 @@ from collections.abc import Mapping
 from typing import cast
 
 from service.datasets.complaints import Complaints
-from service.datasets.dataset import NOTHING, Dataset, Example, Place, Scalar
+from service.datasets.dataset import NOTHING, Dataset, Example, Scalar
 from service.datasets.rows import SEPARATOR, RawRow, RawSplit
 from service.settings import Settings
 from service.store.records import Task
 
 MAX_LABEL = 200  # characters
-
-
-def infer_task(splits: Mapping[str, RawSplit]) -> tuple[Task, list[Place]]:
-    """Lists of labels mean deciding, single strings choosing.
-
-    A table cannot show which it is: where all splits are tables, a separator in a cell, or a row without a label,
-    means deciding; such cells are returned, where nothing but they decided it.
-    """
-    if any(isinstance(row.labels, list) for split in splits.values() for row in split.rows):
-        return "deciding", []
-    if any(isinstance(row.labels, str) for split in splits.values() if not split.cells for row in split.rows):
-        return "choosing", []
-    cells = [
-        (name, number)
-        for name, split in splits.items()
-        if split.cells
-        for number, row in enumerate(split.rows)
-        if isinstance(row.labels, str) and (SEPARATOR in row.labels or not row.labels.strip())
-    ]
-    return "deciding" if cells else "choosing", cells
 
 
 def to_examples(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from service.access.quotas import check_room_for_bytes
-from service.datasets.checks import check_labels, infer_task, to_examples
+from service.datasets.checks import check_labels, to_examples
 from service.datasets.complaints import Complaints, counted
 from service.datasets.dataset import SPLITS, Dataset, Example, folded
 from service.datasets.files import write_dataset
@@ -16,6 +16,7 @@ from service.datasets.near_duplicates import near_kinds, too_many
 from service.datasets.rows import RawSplit
 from service.datasets.split_column import obey_split_column
 from service.datasets.splitting import cut_rows
+from service.datasets.task import infer_task
 from service.datasets.warnings import dataset_warnings
 from service.errors import Conflict, DiskFull, NotFound, Unavailable, Unreadable
 from service.settings import Settings
@@ -156,7 +157,8 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     complaints = Complaints()
     raw = {name: _read(name, sent, complaints, settings) for name, sent in submission.splits.items()}
     complaints.raise_if_any()
-    task, deciding_cells = (submission.task, []) if submission.task else infer_task(raw)
+    task, deciding_cells = (submission.task, []) if submission.task else infer_task(raw, complaints)
+    complaints.raise_if_any()
     parted = "train" if len(raw) < len(SPLITS) else None
     splits = {
         name: to_examples(raw.pop(name), name, task, settings, complaints, numbered=name == parted)  # both: much memory
