@@ -1,14 +1,16 @@
 """The forms in which a split may arrive, each turned into rows that are not yet checked.
 
-`.json` and JSON bodies  {"Text": […], "Labels": […], "any other column": […]}
-`.jsonl`                 {"text": "…", "label": "…"} or {"text": "…", "labels": ["…"]} a line
+`.json` and JSON bodies  {"Text": […], "Labels": […], "any other column": […]}, or a list of rows as in `.jsonl`
+`.jsonl`, `.ndjson`      {"text": "…", "label": "…"} or {"text": "…", "labels": ["…"]} a line
 `.csv`, `.tsv`           a header with `text` and `label` or `labels`; several labels in a cell: a|b; between cells
                          whichever of comma, semicolon and tab gives the header these columns
 Column names are compared without regard to case. Rows count from 0, lines of a file from 1.
 """
 
 import io
+from collections.abc import Mapping
 from itertools import islice
+from typing import Any
 
 from service.datasets.complaints import Complaints, shorten
 from service.datasets.json_text import count_parsed, parse_json, why_too_many
@@ -18,7 +20,16 @@ from service.datasets.tables import read_table
 from service.errors import ClassiglotError, UnsupportedMedia
 from service.settings import Settings
 
-EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv")
+EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv", ".ndjson")
+WORKBOOKS = (".xlsx", ".xls", ".ods")
+MEDIA_TYPES = {  # of a file whose name has no extension
+    "application/json": ".json",
+    "application/jsonl": ".jsonl",
+    "application/ndjson": ".jsonl",
+    "application/x-ndjson": ".jsonl",
+    "text/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+}
 
 
 def read_file(filename: str, data: bytes, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
@@ -28,19 +39,27 @@ def read_file(filename: str, data: bytes, split: str, complaints: Complaints, se
     """
     extension = filename[filename.rfind(".") :].lower() if "." in filename else ""
     if extension == ".json":
-        return read_columns(parse_json(data, f"the file for {split}"), split, complaints)
-    if extension == ".jsonl":
+        return read_json(parse_json(data, f"the file for {split}"), split, complaints)
+    if extension in (".jsonl", ".ndjson"):
         return read_jsonl(data, split, complaints, settings)
     if extension in (".csv", ".tsv"):
         return read_table(data, "," if extension == ".csv" else "\t", split, complaints, settings)
-    raise UnsupportedMedia(f"the file for {split} must end in one of {', '.join(EXTENSIONS)}")
+    how = "; in Excel: File, Save As, CSV UTF-8" if extension in WORKBOOKS else ""
+    raise UnsupportedMedia(f"the file for {split} must end in one of {', '.join(EXTENSIONS)}{how}")
 
 
-def read_columns(value: object, split: str, complaints: Complaints) -> RawSplit:
-    """The tutorial's form: an object of lists of one length."""
-    if not isinstance(value, dict):
-        complaints.add('must be an object {"Text": […], "Labels": […]}', split=split)
-        return RawSplit([])
+def read_json(value: object, split: str, complaints: Complaints) -> RawSplit:
+    """The tutorial's form, an object of lists of one length; or a list of objects, as pandas calls records."""
+    if isinstance(value, dict):
+        return _read_columns(value, split, complaints)
+    if isinstance(value, list) and value:
+        known: dict[tuple[str, ...], Columns] = {}
+        return RawSplit([_row_of_object(own, known, split, row, complaints) for row, own in enumerate(value)])
+    complaints.add('must be an object {"Text": […], "Labels": […]}, or a list of rows', split=split)
+    return RawSplit([])
+
+
+def _read_columns(value: Mapping[str, Any], split: str, complaints: Complaints) -> RawSplit:
     columns = find_columns(list(value), split, complaints)
     for name, column in value.items():
         if not isinstance(column, list):

@@ -11,7 +11,7 @@ from service.datasets.checks import check_labels, to_examples
 from service.datasets.complaints import Complaints, counted
 from service.datasets.dataset import SPLITS, Dataset, Example, folded
 from service.datasets.files import write_dataset
-from service.datasets.formats import read_columns, read_file
+from service.datasets.formats import read_file, read_json
 from service.datasets.near_duplicates import near_kinds, too_many
 from service.datasets.rows import RawSplit
 from service.datasets.split_column import obey_split_column
@@ -48,7 +48,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What was sent: each split a file, or the object of a JSON body."""
+    """What was sent: each split a file, or what a JSON body has of it."""
 
     name: str
     task: Task | None
@@ -183,7 +183,7 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
 def _read(name: str, sent: Upload | object, complaints: Complaints, settings: Settings) -> RawSplit:
     if isinstance(sent, Upload):
         return read_file(sent.filename, sent.data, name, complaints, settings)
-    return read_columns(sent, name, complaints)
+    return read_json(sent, name, complaints)
 
 
 def _cut_missing(splits: dict[str, list[Example]], cut: Cut, complaints: Complaints) -> dict[str, list[Example]]:
