@@ -12,6 +12,7 @@ from service.datasets.complaints import Complaints, counted
 from service.datasets.dataset import SPLITS, Dataset, Example, folded
 from service.datasets.files import write_dataset
 from service.datasets.formats import read_file, read_json
+from service.datasets.languages import language_warnings
 from service.datasets.near_duplicates import near_kinds, too_many
 from service.datasets.rows import RawSplit
 from service.datasets.split_column import obey_split_column
@@ -174,7 +175,7 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     splits, notices = obey_split_column(splits, complaints)
     complaints.raise_if_any()
     labels = sorted({label for rows in splits.values() for row in rows for label in row.labels})
-    dataset = Dataset(task, labels, splits, deciding_cells, notices)
+    dataset = Dataset(task, labels, splits, deciding_cells, [*language_warnings(submission.language), *notices])
     check_labels(dataset, settings, complaints)
     complaints.raise_if_any()
     return replace(dataset, splits=_cut_missing(splits, submission.cut, complaints))
