@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import cast
 
-from service.datasets.complaints import Complaints
+from service.datasets.complaints import Complaints, counted
 from service.datasets.dataset import NOTHING, Dataset, Example, Scalar
 from service.datasets.rows import SEPARATOR, RawRow, RawSplit
 from service.settings import Settings
@@ -22,7 +22,7 @@ def to_examples(
     examples = []
     for number, row in enumerate(split.rows):
         text = _text(row, name, number, settings.max_text_bytes, complaints)
-        labels = _labels(row, split.cells, task, name, number, complaints)
+        labels = _labels(row, split, task, name, number, complaints)
         _check_extra(row, name, number, settings.max_text_bytes, complaints)
         extra = cast("Mapping[str, Scalar]", row.extra)  # as the check has found; a copy would be much memory
         examples.append(Example(text, labels, extra or NOTHING, number if numbered else None))
@@ -58,16 +58,23 @@ def _why_long(text: str, max_bytes: int) -> str | None:
     return f"is longer than {max_bytes} bytes; cut it" if too_long else None
 
 
-def _labels(row: RawRow, cells: bool, task: Task, split: str, number: int, complaints: Complaints) -> tuple[str, ...]:
+def _labels(
+    row: RawRow, sent: RawSplit, task: Task, split: str, number: int, complaints: Complaints
+) -> tuple[str, ...]:
     def complain(message: str) -> tuple[str, ...]:
         complaints.add(message, split=split, row=number, field="Labels")
         return ()
 
     value = row.labels
-    if cells and isinstance(value, str):
+    if sent.cells and isinstance(value, str):
         value = (
             value.strip() if task == "choosing" else [part.strip() for part in value.split(SEPARATOR) if part.strip()]
         )
+    if sent.wide and task == "choosing" and isinstance(value, list):
+        if len(value) != 1:
+            held = counted(len(value), "label column")
+            return complain(f"has 1 in {held}; write it in exactly one of them, because the task is choosing")
+        value = value[0]
     if not isinstance(value, str if task == "choosing" else list):
         return complain(_why_of_other_type(value, task))
     labels = [value] if isinstance(value, str) else list(value)

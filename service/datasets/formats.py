@@ -4,11 +4,14 @@
 `.jsonl`, `.ndjson`      {"text": "…", "label": "…"} or {"text": "…", "labels": ["…"]} a line
 `.csv`, `.tsv`           a header with `text` and `label` or `labels`; several labels in a cell: a|b; between cells
                          whichever of comma, semicolon and tab gives the header these columns
+In each, where there is no such column, two or more that hold 0 and 1 alone are the labels.
 Column names are compared without regard to case. Rows count from 0, lines of a file from 1.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -17,6 +20,7 @@ from service.datasets.json_text import count_parsed, parse_json, why_too_many
 from service.datasets.lines import bounded_lines, row_bytes
 from service.datasets.rows import Columns, RawRow, RawSplit, find_columns
 from service.datasets.tables import read_table
+from service.datasets.wide_labels import wide_columns
 from service.errors import ClassiglotError, UnsupportedMedia
 from service.settings import Settings
 
@@ -53,14 +57,16 @@ def read_json(value: object, split: str, complaints: Complaints) -> RawSplit:
     if isinstance(value, dict):
         return _read_columns(value, split, complaints)
     if isinstance(value, list) and value:
-        known: dict[tuple[str, ...], Columns] = {}
-        return RawSplit([_row_of_object(own, known, split, row, complaints) for row, own in enumerate(value)])
+        objects = _Objects(split, complaints, wide_columns(own for own in value if isinstance(own, dict)))
+        return RawSplit([objects.row(own, row) for row, own in enumerate(value)], wide=objects.wide)
     complaints.add('must be an object {"Text": […], "Labels": […]}, or a list of rows', split=split)
     return RawSplit([])
 
 
 def _read_columns(value: Mapping[str, Any], split: str, complaints: Complaints) -> RawSplit:
-    columns = find_columns(list(value), split, complaints)
+    lists = {name: column for name, column in value.items() if isinstance(column, list)}
+    wide = wide_columns(dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=False))
+    columns = find_columns(list(value), split, complaints, wide=wide)
     for name, column in value.items():
         if not isinstance(column, list):
             complaints.add("must be a list with one entry for each text", split=split, field=name)
@@ -69,10 +75,11 @@ def _read_columns(value: Mapping[str, Any], split: str, complaints: Complaints) 
     lengths = {name: len(column) for name, column in value.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{shorten(name)} has {length}" for name, length in list(lengths.items())[:10])
-        complaints.add(f"all lists must have one length, but {listed}", split=split, field=columns.labels)
+        named = columns.labels if isinstance(columns.labels, str) else None
+        complaints.add(f"all lists must have one length, but {listed}", split=split, field=named)
         return RawSplit([])
     rows = zip(*value.values(), strict=True)
-    return RawSplit([columns.row(dict(zip(value, row, strict=True))) for row in rows])
+    return RawSplit([columns.row(dict(zip(value, row, strict=True))) for row in rows], wide=wide)
 
 
 def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
@@ -82,7 +89,7 @@ def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settin
         (n, line) for n, line in enumerate(bounded_lines(io.BytesIO(data), longest), 1) if line is None or line.strip()
     )
     rows: list[RawRow] = []
-    known: dict[tuple[str, ...], Columns] = {}
+    objects = _Objects(split, complaints, wide_columns(_readable(data, longest)))
     values = 0
     for number, line in islice(lines, settings.max_rows + 1):
         row = RawRow(None, None, {})
@@ -93,22 +100,39 @@ def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settin
             try:
                 value = parse_json(line, "the line")
                 values += count_parsed(value)
-                row = _row_of_object(value, known, split, len(rows), complaints)
+                row = objects.row(value, len(rows))
             except ClassiglotError as error:
                 complaints.add(error.message, split=split, row=len(rows))
         rows.append(row)
         if message := why_too_many(values):
             complaints.add(message, split=split, row=len(rows) - 1)
             break
-    return RawSplit(rows)
+    return RawSplit(rows, wide=objects.wide)
 
 
-def _row_of_object(
-    value: object, known: dict[tuple[str, ...], Columns], split: str, row: int, complaints: Complaints
-) -> RawRow:
-    """`known`: columns by the names of a row, which are the same in most."""
-    if not isinstance(value, dict):
-        complaints.add('must be an object {"text": …, "label": …}', split=split, row=row)
-    elif columns := known.get(names := tuple(value)) or find_columns(names, split, complaints, row=row):
-        return known.setdefault(names, columns).row(value)
-    return RawRow(None, None, {})
+def _readable(data: bytes, longest: int) -> Iterator[dict[str, Any]]:
+    """The objects in lines, without those that are none."""
+    for line in bounded_lines(io.BytesIO(data), longest):
+        with suppress(ClassiglotError):
+            if line and line.strip() and isinstance(value := parse_json(line), dict):
+                yield value
+
+
+@dataclass
+class _Objects:
+    """Rows as objects. `known`: columns by the names of a row, which are the same in most."""
+
+    split: str
+    complaints: Complaints
+    wide: tuple[str, ...]
+    known: dict[tuple[str, ...], Columns] = field(default_factory=dict)
+
+    def row(self, value: object, number: int) -> RawRow:
+        if not isinstance(value, dict):
+            self.complaints.add('must be an object {"text": …, "label": …}', split=self.split, row=number)
+            return RawRow(None, None, {})
+        names = tuple(value)
+        columns = self.known.get(names) or find_columns(names, self.split, self.complaints, number, self.wide)
+        if columns is None:
+            return RawRow(None, None, {})
+        return self.known.setdefault(names, columns).row(value)

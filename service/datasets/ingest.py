@@ -19,6 +19,7 @@ from service.datasets.split_column import obey_split_column
 from service.datasets.splitting import cut_rows
 from service.datasets.task import infer_task
 from service.datasets.warnings import dataset_warnings
+from service.datasets.wide_labels import check_wide
 from service.errors import Conflict, DiskFull, NotFound, Unavailable, Unreadable
 from service.settings import Settings
 from service.store import datasets as dataset_rows
@@ -159,6 +160,7 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     raw = {name: _read(name, sent, complaints, settings) for name, sent in submission.splits.items()}
     complaints.raise_if_any()
     task, deciding_cells = (submission.task, []) if submission.task else infer_task(raw, complaints)
+    notices = language_warnings(submission.language) + check_wide(raw, task, complaints)
     complaints.raise_if_any()
     parted = "train" if len(raw) < len(SPLITS) else None
     splits = {
@@ -172,10 +174,10 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
         if not rows:
             complaints.add("has no rows", split=name)
     complaints.raise_if_any()
-    splits, notices = obey_split_column(splits, complaints)
+    splits, of_column = obey_split_column(splits, complaints)
     complaints.raise_if_any()
     labels = sorted({label for rows in splits.values() for row in rows for label in row.labels})
-    dataset = Dataset(task, labels, splits, deciding_cells, [*language_warnings(submission.language), *notices])
+    dataset = Dataset(task, labels, splits, deciding_cells, notices + of_column)
     check_labels(dataset, settings, complaints)
     complaints.raise_if_any()
     return replace(dataset, splits=_cut_missing(splits, submission.cut, complaints))
