@@ -186,13 +186,14 @@ class Suspect(_Part):
 
 class WithoutLeaks(_Part):
     """The test result again, without the `leaked_rows` that are (nearly) in training or validation too; its figures
-    are null where no row is left. Macro-F1 is over the labels that are left; samples-F1 and Hamming loss are for
-    deciding only."""
+    are null where no row is left. Macro-F1 is over the labels that are left, and so is `macro_f1_with`, of all test
+    rows, to compare it with; samples-F1 and Hamming loss are for deciding only."""
 
     leaked_rows: int
     rows: int
     accuracy: Interval | None = None
     macro_f1: Interval | None = None
+    macro_f1_with: Interval | None = None
     micro_f1: Interval | None = None
     samples_f1: Interval | None = None
     hamming_loss: Interval | None = None

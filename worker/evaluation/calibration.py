@@ -28,10 +28,11 @@ def activate(logits: NDArray[np.floating], task: Task) -> Floats:
 def fit_temperature(logits: NDArray[np.floating], truth: Binary, task: Task) -> float:
     """The T > 0 for which logits / T have the lowest cross-entropy on these rows. It changes no choice of label.
 
-    The truth is softened by one row in all, as Platt (1999, "Probabilistic Outputs for Support Vector Machines") does:
-    fifty rows that are all right prove no certainty, and the plain optimum would then be T = 0.
+    The truth is softened by one claim in all, as Platt (1999, "Probabilistic Outputs for Support Vector Machines")
+    does: fifty rows that are all right prove no certainty, and the plain optimum would then be T = 0. Deciding claims
+    something of each label: softened by a row for each, labels that hardly a row has would seem thrice as frequent.
     """
-    doubt = 1 / (len(truth) + 2)
+    doubt = 1 / ((len(truth) if task == "choosing" else truth.size) + 2)
     soft = truth * (1 - doubt) + doubt / (truth.shape[1] if task == "choosing" else 2)
 
     def loss(log_t: float) -> float:

@@ -30,7 +30,9 @@ def wilson(successes: float, rows: int) -> Interval:
     share, z2 = successes / rows, Z * Z
     centre = (share + z2 / (2 * rows)) / (1 + z2 / rows)
     half = Z / (1 + z2 / rows) * math.sqrt(share * (1 - share) / rows + z2 / (4 * rows * rows))
-    return Interval(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half), support=rows)
+    # of none and of all rows one end is the share itself, which rounding may put on the other side of it
+    low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+    return Interval(value=share, low=low, high=high, support=rows)
 
 
 class Bootstrap:

@@ -17,6 +17,7 @@ def measure_without_leaks(leaked: Sequence[int], truth: Binary, predicted: Binar
     kept = np.setdiff1d(np.arange(len(truth)), leaked)
     if not len(kept):
         return WithoutLeaks(leaked_rows=len(leaked), rows=0)
-    truth, predicted = truth[kept], predicted[kept]
-    figures = label_intervals(truth, predicted, task, present_labels(truth))
-    return WithoutLeaks(leaked_rows=len(leaked), rows=len(kept), **figures)
+    left = present_labels(truth[kept])
+    figures = label_intervals(truth[kept], predicted[kept], task, left)
+    with_them = label_intervals(truth, predicted, task, left)["macro_f1"]
+    return WithoutLeaks(leaked_rows=len(leaked), rows=len(kept), macro_f1_with=with_them, **figures)

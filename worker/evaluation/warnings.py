@@ -71,7 +71,10 @@ def _untested(test: TestResult) -> ReportWarning | None:
     unseen = [label for label, own in test.per_label.items() if own.support == 0]
     if not unseen:
         return None
-    known = f"so nothing is known of {'it' if len(unseen) == 1 else 'them'}; add some"
+    tested = [own.f1.value for own in test.per_label.values() if own.support]
+    other = f"over the other {counted(len(tested), 'label')} it is {sum(tested) / len(tested):.3f}" if tested else ""
+    them, count = ("it", "it counts") if len(unseen) == 1 else ("them", "they count")
+    known = f"so nothing is known of {them}, and {count} as 0 in macro-F1{other and f' ({other})'}; add some"
     return ReportWarning(
         code="labels_not_tested", message=f"the test split has no example of {listed(unseen, most=10)}, {known}"
     )

@@ -14,19 +14,19 @@ FIGURES = (("F1", "first"), ("Precision", "second"), ("Recall", "third"))
 def label_bars(results: Sequence[tuple[str, LabelResult]]) -> Markup:
     """A row a label with its F1, precision and recall side by side, each a bar with its 95 % whisker."""
     bottom = 32 + ROW * len(results)
-    scales = [Scale(0, 1, 236 + 186 * number, 396 + 186 * number) for number in range(3)]
+    scales = [Scale(0, 1, 282 + 186 * number, 442 + 186 * number) for number in range(3)]
     heads = [
         [text(scale.start, 16, name, "strong"), *upright_grid(scale, 26, bottom)]
         for scale, (name, _) in zip(scales, FIGURES, strict=True)
     ]
     rows = [_label_row(scales, 36 + ROW * number, *row) for number, row in enumerate(results)]
     description = f"F1, precision and recall of {len(results)} labels with 95 % intervals; the table has the numbers"
-    return svg(790, bottom + 24, description, heads, text(222, 16, "label (test texts)", "axis", "end"), rows)
+    return svg(836, bottom + 24, description, heads, text(268, 16, "label (test texts)", "axis", "end"), rows)
 
 
 def _label_row(scales: Sequence[Scale], y: float, label: str, result: LabelResult) -> list[Markup]:
     figures = zip(scales, (result.f1, result.precision, result.recall), FIGURES, strict=True)
-    name = [label_text(182, y + 4, label, 26), text(222, y + 4, f"({result.support})", "axis", "end")]
+    name = [label_text(228, y + 4, label, 26), text(268, y + 4, f"({result.support})", "axis", "end")]
     return name + [mark for scale, figure, (_, class_) in figures for mark in _bar(scale, y, figure, class_)]
 
 

@@ -30,18 +30,20 @@ def quiet(*children: Child) -> Markup:
 
 
 def figure(plot: Markup, *caption: Child) -> Markup:
-    return h("figure", h("div", plot, class_="scroll"), h("figcaption", caption))
+    return h("figure", h("div", plot, class_="scroll", tabindex=0), h("figcaption", caption))
 
 
 def table(
     caption: str, heads: Sequence[str], rows: Iterable[Sequence[Cell]], words: Collection[int] = (0,), last: str = ""
 ) -> Markup:
     """The first cell of each row is its heading. `words`: the columns that are no numbers; `last`: class of the last
-    row. A cell that is a `td` or `th` already stays as it is."""
+    row. A cell that is a `td` or `th` already stays as it is. The caption is beside what scrolls on a narrow screen, so
+    that it can be read as a whole."""
     head = h("tr", [h("th", name, scope="col", class_=_class(number, words)) for number, name in enumerate(heads)])
     body = [[_cell(number, cell, words) for number, cell in enumerate(row)] for row in rows]
     drawn = [h("tr", cells, class_=last or None if cells is body[-1] else None) for cells in body]
-    return h("div", h("table", h("caption", caption), h("thead", head), h("tbody", drawn)), class_="scroll")
+    drawn_table = h("table", h("thead", head), h("tbody", drawn), aria_label=caption)
+    return h("div", paragraph(caption, class_="caption"), h("div", drawn_table, class_="scroll", tabindex=0))
 
 
 def _cell(number: int, content: Cell, words: Collection[int]) -> Markup:

@@ -50,7 +50,9 @@ def baselines(report: Report) -> Markup:
 def verdict(baseline: Baseline) -> str:
     if baseline.beaten:
         return "better"
-    return "worse" if baseline.gain.high < 0 else "not clearly better"
+    if baseline.gain.high < 0:
+        return "worse"
+    return "no better" if baseline.gain.value <= 0 else "not surely better"
 
 
 def _gain(gain: Interval) -> str:
@@ -129,7 +131,7 @@ def _pairs_table(pairs: list[tuple[int, str, str]], total: int) -> list[Markup]:
     shown = pairs[:MOST_PAIRS]
     words = (
         f"{total} labels are too many for a picture. Of {len(pairs)} pairs of labels that were confused at least once, "
-        f"the {len(shown)} most frequent follow; report.json has the whole matrix."
+        f"the {len(shown)} most frequent follow; the report as JSON has the whole matrix."
     )
     rows = [[truth, given, str(count)] for count, truth, given in shown]
     caption = "The most confused pairs of labels."

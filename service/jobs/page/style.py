@@ -26,7 +26,7 @@ p { margin: .5rem 0; max-width: 46rem; }
 section { margin-top: 2.5rem; padding-top: 1.75rem; border-top: 1px solid var(--line); }
 a { color: var(--first); }
 code { font: .86em ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
-.quiet, figcaption, caption { color: var(--muted); font-size: .9rem; }
+.quiet, figcaption, .caption { color: var(--muted); font-size: .9rem; }
 .lead { font-size: 1.2rem; line-height: 1.45; }
 nav { margin-top: 1.5rem; font-size: .9rem; }
 nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: 0; padding: 0; }
@@ -41,8 +41,10 @@ nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; ma
 figure { margin: 1.25rem 0; }
 figcaption { margin-top: .4rem; max-width: 46rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-size: .9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .4rem; }
+table {
+  border-collapse: collapse; width: 100%; margin-bottom: 1rem; font-size: .9rem; font-variant-numeric: tabular-nums;
+}
+.caption { margin: 1rem 0 .4rem; }
 th, td {
   padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top;
   white-space: nowrap;
@@ -50,10 +52,12 @@ th, td {
 thead th { border-bottom: 2px solid var(--line); font-weight: 600; vertical-align: bottom; white-space: normal; }
 tbody th { font-weight: 500; }
 .words { text-align: start; white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
+td.words { min-width: 9rem; }
 thead .words { text-align: left; overflow-wrap: normal; }
 tbody th.words { text-align: left; }
 .text { min-width: 16rem; width: 50%; }
 .narrow { white-space: normal; }
+.several { white-space: normal; }
 .whole { white-space: nowrap; }
 .label {
   display: inline-block; background: var(--tint); border: 1px solid var(--line); border-radius: 4px; padding: 0 .4rem;
@@ -91,8 +95,8 @@ svg .on-heat { fill: var(--on-heat); }
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   nav { display: none; }
   section { margin-top: 1.4rem; padding-top: 1rem; }
-  h2, h3, h2 + p, h3 + p, caption, thead { break-after: avoid; }
-  p, caption, figure, tr, .tile, .notes li { break-inside: avoid; }
+  h2, h3, h2 + p, h3 + p, .caption, thead { break-after: avoid; }
+  p, figure, tr, .tile, .notes li { break-inside: avoid; }
   thead { display: table-header-group; }
   table { font-size: 8.5pt; }
   .scroll { overflow: visible; }

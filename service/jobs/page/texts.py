@@ -1,7 +1,7 @@
 """The sections that show texts: mistakes on the test split, and training rows whose label looks wrong."""
 
 from service.jobs.page.layout import counted, names, number, paragraph, section, table, text_cell
-from service.jobs.page.markup import Markup
+from service.jobs.page.markup import Markup, h
 from service.jobs.report import Misclassified, Report, Suspect
 
 MOST_SHOWN = 50
@@ -30,7 +30,8 @@ def mistakes(report: Report) -> Markup:
 def _mistake(row: Misclassified) -> list[Markup | str]:
     given = [number(row.scores[label]) for label in row.predicted_labels if label in row.scores]
     shown = ", ".join(given) or "–"
-    return [str(row.row), text_cell(row.text), names(row.true_labels), names(row.predicted_labels), shown]
+    several = h("td", shown, class_="several")
+    return [str(row.row), text_cell(row.text), names(row.true_labels), names(row.predicted_labels), several]
 
 
 def suspects(report: Report) -> Markup:

@@ -116,7 +116,10 @@ def test_the_page_can_be_read_without_seeing_it(report: Report) -> None:
     assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in read.all("svg"))
     assert len(read.all("figure")) == len(read.all("figcaption")) == len(read.all("svg"))
     assert all(heading["scope"] in ("col", "row") for heading in read.all("th"))
-    assert len(read.all("table")) == len(read.all("caption"))
+    assert all(table["aria-label"] for table in read.all("table"))
+    scrolled = [part for part in read.all("div") if part.get("class") == "scroll"]
+    assert len(scrolled) == len(read.all("table")) + len(read.all("figure"))
+    assert all(part["tabindex"] == "0" for part in scrolled)  # by the keyboard, too
 
 
 def test_five_figures_side_by_side_may_stand_above_their_intervals() -> None:
@@ -252,7 +255,7 @@ def test_the_headline_says_in_one_sentence_what_was_reached() -> None:
 
 def test_the_headline_is_honest_about_the_baselines() -> None:
     made = make_report()
-    assert "It beats 2 of 3 simple methods; it is not clearly better than “Untuned base" in Page(made).text
+    assert "It beats 2 of 3 simple methods; it is not surely better than “Untuned base" in Page(made).text
     for baseline in made.baselines:
         baseline.beaten = True
     assert "It is better than all 3 simple methods" in Page(made).text

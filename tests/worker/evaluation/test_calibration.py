@@ -44,6 +44,17 @@ def test_a_few_rows_that_are_all_right_prove_no_certainty() -> None:
     assert 0.95 < activate(truth * 5.0 / temperature, "choosing").max() < 0.99
 
 
+def test_many_rare_labels_of_an_honest_model_leave_its_temperature_alone() -> None:
+    """A hundred rows, thirty labels that one row in fifty has."""
+    found = []
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        logits = generator.normal(-5.5, 2.0, size=(100, 30))
+        truth = (generator.random(logits.shape) < activate(logits, "deciding")).astype(np.int64)
+        found.append(np.log(fit_temperature(logits, truth, "deciding")))
+    assert abs(np.mean(found)) < 0.03
+
+
 def test_ece_and_brier_of_a_case_done_by_hand() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     truth = np.array([[1, 0], [0, 1], [0, 1], [1, 0]])

@@ -22,6 +22,12 @@ def test_wilsons_interval_is_the_published_one(successes: int, rows: int, low: f
     assert [found.low, found.high] == pytest.approx([low, high], abs=2e-4)
 
 
+@pytest.mark.parametrize("rows", [*range(1, 400), 10**6])
+def test_a_share_lies_within_its_interval(rows: int) -> None:
+    for found in (wilson(0, rows), wilson(rows, rows)):
+        assert 0 <= found.low <= found.value <= found.high <= 1
+
+
 def test_of_no_rows_nothing_is_known() -> None:
     assert (wilson(0, 0).low, wilson(0, 0).high) == (0, 1)
 

@@ -39,6 +39,17 @@ def test_few_rows_are_said_to_be_few() -> None:
     assert codes_of(rows=99, truncated_rows=0) == ["few_test_rows"]
 
 
+def test_labels_that_were_not_tested_are_said_to_lower_macro_f1() -> None:
+    made = make_report(rows_of_a_label=200).test
+    (unseen, _), *others = made.per_label.items()
+    nothing = report.LabelResult(**dict.fromkeys(("precision", "recall", "f1"), interval(0.0)), support=0)
+    test = made.model_copy(update={"per_label": {unseen: nothing, **dict(others)}, "truncated_rows": 0})
+    (warning,) = report_warnings(test, [])
+    mean = sum(own.f1.value for _, own in others) / len(others)
+    assert warning.code == "labels_not_tested"
+    assert f"it counts as 0 in macro-F1 (over the other {len(others)} labels it is {mean:.3f})" in warning.message
+
+
 def told_of_seeds(scores: tuple[float, float], *, beaten: bool) -> list[str]:
     """What is said of seeds with these macro-F1 beside a baseline of 0.7."""
     made = make_report(rows_of_a_label=200)
