@@ -22,7 +22,7 @@ NAMED = [
 ]
 
 
-@pytest.mark.parametrize("language", CODED + NAMED)
+@pytest.mark.parametrize("language", [*CODED, *NAMED])
 def test_languages_are_known_by_name_and_code(language: str | None) -> None:
     assert language_warnings(language) == []
 
