@@ -17,10 +17,10 @@ from typing import Any
 
 from service.datasets.complaints import Complaints, shorten
 from service.datasets.json_text import count_parsed, parse_json, why_too_many
-from service.datasets.lines import bounded_lines, row_bytes
+from service.datasets.lines import bounded_lines, past_blanks, row_bytes
 from service.datasets.rows import Columns, RawRow, RawSplit, find_columns
 from service.datasets.tables import read_table
-from service.datasets.wide_labels import wide_columns
+from service.datasets.wide_labels import wide_columns, wide_keys
 from service.errors import ClassiglotError, UnsupportedMedia
 from service.settings import Settings
 
@@ -57,7 +57,7 @@ def read_json(value: object, split: str, complaints: Complaints) -> RawSplit:
     if isinstance(value, dict):
         return _read_columns(value, split, complaints)
     if isinstance(value, list) and value:
-        objects = _Objects(split, complaints, wide_columns(own for own in value if isinstance(own, dict)))
+        objects = _Objects(split, complaints, wide_keys(value))
         return RawSplit([objects.row(own, row) for row, own in enumerate(value)], wide=objects.wide)
     complaints.add('must be an object {"Text": […], "Labels": […]}, or a list of rows', split=split)
     return RawSplit([])
@@ -65,7 +65,9 @@ def read_json(value: object, split: str, complaints: Complaints) -> RawSplit:
 
 def _read_columns(value: Mapping[str, Any], split: str, complaints: Complaints) -> RawSplit:
     lists = {name: column for name, column in value.items() if isinstance(column, list)}
-    wide = wide_columns(dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=False))
+    wide = wide_columns(
+        tuple(lists), (dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=False))
+    )
     columns = find_columns(list(value), split, complaints, wide=wide)
     for name, column in value.items():
         if not isinstance(column, list):
@@ -89,7 +91,7 @@ def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settin
         (n, line) for n, line in enumerate(bounded_lines(io.BytesIO(data), longest), 1) if line is None or line.strip()
     )
     rows: list[RawRow] = []
-    objects = _Objects(split, complaints, wide_columns(_readable(data, longest)))
+    objects = _Objects(split, complaints, wide_keys(_readable(data, longest)))
     values = 0
     for number, line in islice(lines, settings.max_rows + 1):
         row = RawRow(None, None, {})
@@ -110,12 +112,12 @@ def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settin
     return RawSplit(rows, wide=objects.wide)
 
 
-def _readable(data: bytes, longest: int) -> Iterator[dict[str, Any]]:
-    """The objects in lines, without those that are none."""
-    for line in bounded_lines(io.BytesIO(data), longest):
-        with suppress(ClassiglotError):
-            if line and line.strip() and isinstance(value := parse_json(line), dict):
-                yield value
+def _readable(data: bytes, longest: int) -> Iterator[object]:
+    """What the lines hold, up to the first that cannot be read."""
+    with suppress(ClassiglotError):
+        for line in bounded_lines(past_blanks(data), longest):
+            if line is None or line.strip():
+                yield parse_json(line or b"", "the line")
 
 
 @dataclass

@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 from service.datasets.complaints import Complaints
 from service.datasets.json_text import why_too_many
-from service.datasets.lines import TableLines, row_bytes
+from service.datasets.lines import TableLines, past_blanks, row_bytes
 from service.datasets.rows import LABEL_COLUMNS, Columns, RawRow, RawSplit, find_columns, is_one
 from service.datasets.wide_labels import wide_columns
 from service.settings import Settings
@@ -24,7 +24,7 @@ _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
 def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
     """No more than one row over the limit: there may be no end."""
     longest = row_bytes(settings.max_text_bytes)
-    lines, wide = TableLines(io.BytesIO(data), longest), wide_columns(_readable(data, delimiter, longest))
+    lines, wide = TableLines(io.BytesIO(data), longest), _wide(data, delimiter, longest)
     rows: list[RawRow] = []
     try:
         header, delimiter, reader = open_table(lines, delimiter)
@@ -40,11 +40,18 @@ def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, 
     return RawSplit(rows, cells=True, wide=wide)
 
 
-def _readable(data: bytes, delimiter: str, longest: int) -> Iterator[dict[str, str]]:
-    """The rows, up to where there is something that cannot be read."""
-    lines = TableLines(io.BytesIO(data), longest)
-    with suppress(csv.Error, UnicodeDecodeError):
+def _wide(data: bytes, delimiter: str, longest: int) -> tuple[str, ...]:
+    """Its columns that are labels, by the rows up to where there is something that cannot be read."""
+    lines = TableLines(past_blanks(data), longest)
+    try:
         header, _, reader = open_table(lines, delimiter)
+    except (csv.Error, UnicodeDecodeError):
+        return ()
+    return wide_columns(header, _readable(header, reader, lines))
+
+
+def _readable(header: Sequence[str], reader: Iterator[list[str]], lines: TableLines) -> Iterator[dict[str, str]]:
+    with suppress(csv.Error, UnicodeDecodeError):
         for cells in reader:
             lines.end_row()
             if any(map(str.strip, cells)) and len(trimmed(cells, len(header))) == len(header):

@@ -1,6 +1,8 @@
 """Labels as columns of their own, 0 or 1 in each row, as most public data with several labels a text has them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, takewhile
+from typing import Any, cast
 
 from service.datasets.complaints import Complaints, listed, warning
 from service.datasets.rows import LABEL_COLUMNS, RawRow, RawSplit, is_one
@@ -9,21 +11,27 @@ from service.store.records import Json, Task
 FEWEST = 2  # columns; one alone is more likely something else
 
 
-def wide_columns(rows: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
+def wide_columns(header: Sequence[str], rows: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
     """The columns that hold 0 and 1 (or true and false) alone; none where there are labels, no text or only one such.
 
-    Reads on only as long as there are some.
+    Reads on only as long as there are some: there may be no end.
     """
-    names: tuple[str, ...] | None = None
+    lower = {name.casefold() for name in header}
+    if "text" not in lower or not lower.isdisjoint(LABEL_COLUMNS):
+        return ()
+    names, read = tuple(name for name in header if name.strip() and name.casefold() != "text"), False
     for row in rows:
-        if names is None:
-            header = {name.casefold() for name in row}
-            names = tuple(row) if "text" in header and header.isdisjoint(LABEL_COLUMNS) else ()
-            names = tuple(name for name in names if name.strip() and name.casefold() != "text")
-        names = tuple(name for name in names if is_one(row.get(name)) is not None)
+        names, read = tuple(name for name in names if is_one(row.get(name)) is not None), True
         if len(names) < FEWEST:
             return ()
-    return names or ()
+    return names if read else ()
+
+
+def wide_keys(objects: Iterable[object]) -> tuple[str, ...]:
+    """The same for rows that are objects, up to the first that is none: the file is refused then."""
+    rows = cast("Iterator[dict[str, Any]]", takewhile(lambda row: isinstance(row, dict), objects))
+    first = next(rows, {})
+    return wide_columns(tuple(first), chain([first], rows))
 
 
 def check_wide(raw: Mapping[str, RawSplit], task: Task, complaints: Complaints) -> list[Json]:
