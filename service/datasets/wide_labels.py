@@ -5,7 +5,7 @@ from itertools import chain, takewhile
 from typing import Any, cast
 
 from service.datasets.complaints import Complaints, listed, warning
-from service.datasets.rows import LABEL_COLUMNS, RawRow, RawSplit, is_one
+from service.datasets.rows import LABEL_COLUMNS, MAX_COLUMNS, RawRow, RawSplit, is_one
 from service.store.records import Json, Task
 
 FEWEST = 2  # columns; one alone is more likely something else
@@ -17,7 +17,7 @@ def wide_columns(header: Sequence[str], rows: Iterable[Mapping[str, object]]) ->
     Reads on only as long as there are some: there may be no end.
     """
     lower = {name.casefold() for name in header}
-    if "text" not in lower or not lower.isdisjoint(LABEL_COLUMNS):
+    if "text" not in lower or not lower.isdisjoint(LABEL_COLUMNS) or len(header) > MAX_COLUMNS:
         return ()
     names, read = tuple(name for name in header if name.strip() and name.casefold() != "text"), False
     for row in rows:
