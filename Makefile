@@ -11,7 +11,7 @@ demo: .venv/demo.stamp
 # the same tests, all one after another.
 test: lint
 	$(BIN)/pytest -m 'not alone' -n 3 --dist loadfile --no-loadscope-reorder \
-		tests/faults tests/worker tests/service tests/parts tests/test_*.py
+		tests/faults tests/end_to_end tests/worker tests/service tests/parts tests/test_*.py
 	$(BIN)/pytest -m alone
 
 lint: .venv/dev.stamp

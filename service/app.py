@@ -30,10 +30,10 @@ from service.jobs.sweep import Sweeper
 from service.logs import get_logger
 from service.models.versions import ModelCatalog
 from service.settings import Settings
-from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.installation import check_same_installation
 from service.store.migrate import migrated
+from service.store.remote_artifacts import open_artifacts
 
 log = get_logger(__name__)
 DESCRIPTION = "Fine-tunes and serves text classifiers in 100+ languages from a few hundred labelled examples."
@@ -92,7 +92,7 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
 def open_context(settings: Settings, closing: threading.Event) -> Context:
     """Opens database, artifacts, queue and engine. Raises: SettingsInvalid, Unavailable."""
     tempfile.gettempdir()  # chosen for good now: Python would pass over one that is full by then
-    artifacts = ArtifactStore(settings.artifacts_dir)
+    artifacts = open_artifacts(settings)
     with migrated(settings.sql_url) as patient:  # waits for whoever else does that now
         check_same_installation(patient, artifacts)
     database = Database(settings.sql_url, DATABASE_PATIENCE)

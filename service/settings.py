@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.errors import SettingsInvalid
 
 MEBIBYTE = 1024 * 1024
+BUCKET_URL = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w-][\w.-]*)*/?"
 RateLimit = Annotated[str | None, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")]
 
 
@@ -37,7 +38,13 @@ class Settings(BaseSettings):
     )
     artifacts_url: str | None = Field(
         default=None,
-        description="folder (or `file://` URL) shared by all processes; default: in the data dir",
+        description="folder (or `file://` URL) shared by all processes, or `s3://bucket/prefix`; "
+        "default: in the data dir",
+    )
+    artifacts_cache_bytes: int = Field(
+        default=20 * 1024 * MEBIBYTE,
+        ge=0,
+        description="room in the data dir for copies of what is in a bucket; least recently used leave first",
     )
 
     # base models
@@ -186,8 +193,11 @@ class Settings(BaseSettings):
     @field_validator("artifacts_url")
     @classmethod
     def _known_store(cls, url: str | None) -> str | None:
-        if url and "://" in url and not url.startswith("file://"):
-            raise ValueError("must be a folder or a file:// URL; object stores are not supported yet")
+        if url and "://" in url and not url.startswith("file://") and not re.fullmatch(BUCKET_URL, url):
+            raise ValueError(
+                "must be a folder, a file:// URL or s3://bucket/prefix; keys are in AWS_ACCESS_KEY_ID "
+                "and AWS_SECRET_ACCESS_KEY, another server than AWS in AWS_ENDPOINT_URL"
+            )
         return url
 
     @property
@@ -205,7 +215,15 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'classiglot.sqlite3'}"
 
     @property
+    def bucket_url(self) -> str | None:
+        return self.artifacts_url if self.artifacts_url and self.artifacts_url.startswith("s3://") else None
+
+    @property
     def artifacts_dir(self) -> Path:
+        """Of a bucket: where copies of it are, and what a training run reads and writes. Never where a folder of
+        artifacts was before, of which nothing may leave to make room."""
+        if self.bucket_url:
+            return self.data_dir / "copies"
         if self.artifacts_url is None:
             return self.data_dir / "artifacts"
         return Path(self.artifacts_url.removeprefix("file://")).expanduser().absolute()

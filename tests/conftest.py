@@ -3,9 +3,11 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from parts.bucket import KEYS, NAME, Door, bucket_server
 from parts.postgres import drop_database, fresh_database, postgres_server
 from service.settings import Settings, read_settings
 from service.store.artifacts import ArtifactStore
@@ -70,6 +72,29 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     yield database
     database.close()
     drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def bucket_address() -> Iterator[str]:
+    """Of a real S3 server, started for this session."""
+    with bucket_server() as address:
+        yield address
+
+
+@pytest.fixture
+def door(bucket_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    """The way to that server, with the variables of the environment that lead there."""
+    door = Door(bucket_address)
+    for name, value in (KEYS | {"AWS_ENDPOINT_URL": door.address}).items():
+        monkeypatch.setenv(name, value)
+    yield door
+    door.close()
+
+
+@pytest.fixture
+def bucket_url(door: Door) -> str:  # noqa: ARG001  (leads there)
+    """A place in the bucket that no other test knows."""
+    return f"s3://{NAME}/{uuid4().hex}/artifacts"
 
 
 @pytest.fixture

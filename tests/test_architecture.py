@@ -55,6 +55,7 @@ ROOMS = {
     "redis": ["service.jobs.embedded_broker"],
     "sqlalchemy": ["service.store"],
     "alembic": ["service.store"],
+    "obstore": ["service.store.buckets"],
     "limits": ["service.access.rates"],
     "torch": [
         "service.inference",

@@ -14,10 +14,10 @@ from service.jobs.queue import Doorbell, make_celery
 from service.jobs.sweep import Sweeper
 from service.logs import configure_logs, get_logger
 from service.settings import Settings
-from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.installation import check_same_installation
 from service.store.migrate import migrate
+from service.store.remote_artifacts import open_artifacts
 from service.versions import check_packages
 from worker.supervise import Supervisor
 from worker.tasks import register
@@ -35,7 +35,7 @@ def run_worker(settings: Settings) -> None:
     warnings.simplefilter("ignore", SecurityWarning)  # about root and pickle: nothing but JSON is accepted here
     database = Database(settings.sql_url)
     migrate(database)
-    artifacts = ArtifactStore(settings.artifacts_dir)
+    artifacts = open_artifacts(settings)
     check_same_installation(database, artifacts)
     app = make_celery(settings)
     stopping = threading.Event()

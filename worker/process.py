@@ -20,7 +20,7 @@ from worker.channel import STOP, Order
 log = get_logger(__name__)
 PROGRAM = "worker.run"
 NICENESS = 10  # answers come before training where both share a machine
-SECRETS = ("DATABASE_URL", "BROKER_URL")
+SECRETS = ("DATABASE_URL", "BROKER_URL", "AWS_")  # how their names begin: a run needs neither, nor a bucket
 RUN_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -51,7 +51,7 @@ class TrainingProcess:
             errors="replace",
             start_new_session=True,
             env=THREADS_ENVIRONMENT
-            | {name: value for name, value in os.environ.items() if name not in SECRETS}
+            | {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
             | RUN_ENVIRONMENT,
         )
         self._log = log

@@ -3,13 +3,14 @@
 When the claim is lost the run is killed and nothing more is written, because another attempt owns the job.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from service.errors import LeaseLost, NotFound, Unavailable
+from service.errors import ArtifactCorrupt, LeaseLost, NotFound, Unavailable
 from service.jobs.spec import ResolvedHyperparameters
 from service.logs import get_logger
 from service.settings import Settings
@@ -18,6 +19,7 @@ from service.store import jobs as job_rows
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.records import Claim, DatasetRecord, JobRecord, Json
+from worker.carrying import Carrier
 from worker.channel import Order
 from worker.lease import Lease
 from worker.process import TrainingProcess
@@ -53,7 +55,9 @@ class Supervisor:
     def run_job(self, job: JobRecord, lease: Lease) -> None:
         claim = Claim(job.id, job.attempt, self.owner)
         try:
-            Attempt(self, job, claim, lease).run()
+            attempt = Attempt(self, job, claim, lease)
+            with contextlib.closing(attempt.carrier):
+                attempt.run()
         except LeaseLost as error:
             log.warning("lease_lost", job_id=job.id, attempt=job.attempt, error=error.message)
 
@@ -66,6 +70,7 @@ class Attempt:
         self.stopping, self.processes = supervisor.stopping, supervisor.processes
         self.job, self.lease = job, lease
         self.record = Record(self.settings, self.database, supervisor.artifacts, job, claim)
+        self.carrier = Carrier(supervisor.artifacts, job.id)
         self.log = log.bind(job_id=job.id, attempt=job.attempt)
         self.began = self.heard = time.monotonic()
         self.asked_to_stop: float | None = None
@@ -78,11 +83,44 @@ class Attempt:
         except NotFound as error:
             self._while_leased(partial(self.record.fail, {"code": error.code, "message": error.message}))
             return
+        if not self._fetch(dataset):
+            return
         with self.processes.process() as process:
             process.begin(order)
             self.log.info("run_started", pid=process.pid)
             with self.lease.guarding(process.end, job_id=self.job.id, attempt=self.job.attempt):
                 self._watch(process, dataset)
+
+    def _fetch(self, dataset: DatasetRecord) -> bool:
+        """Has what the run reads brought to this machine. Whether it may begin: False when the attempt has ended."""
+        while not self.record.over:
+            self._must_hold_lease()
+            try:
+                if self.carrier.fetched(dataset.id, POLL):
+                    return True
+                self._tell_of_trouble(dataset)
+                if self.stopping.is_set():
+                    self.record.hand_back()
+                elif self._cancelled():
+                    self.record.cancel()
+                elif self._took_too_long():
+                    self._fail_for_time()
+            except (NotFound, ArtifactCorrupt) as error:
+                self._while_leased(partial(self.record.fail, {"code": error.code, "message": error.message}))
+            except Unavailable as error:  # the database
+                if self.stopping.is_set():
+                    raise LeaseLost("the worker stops while the database is away; the lease runs out") from error
+                self._pause()
+        return False
+
+    def _must_hold_lease(self) -> None:
+        if self.lease.over():
+            raise LeaseLost("the lease could not be renewed in time")
+
+    def _tell_of_trouble(self, dataset: DatasetRecord) -> None:
+        if why := self.carrier.trouble():
+            words = f"files of this job wait, and are sent again by themselves: {why}"
+            self.record.write_down({"kind": "note", "level": "warning", "message": words}, dataset)
 
     def _while_leased(self, call: Callable[[], T]) -> T:
         """A database that is away costs no attempt as long as the job is ours. Raises: LeaseLost."""
@@ -125,8 +163,7 @@ class Attempt:
         """Until the run has had its last word. A database that is away is waited for while the lease holds."""
         message: Json | None = {"kind": "note", "message": f"attempt {self.job.attempt} started"}
         while not self.record.over:
-            if self.lease.over():
-                raise LeaseLost("the lease could not be renewed in time")
+            self._must_hold_lease()
             if self.stopping.is_set() and self.asked_to_stop is None:
                 self.asked_to_stop = time.monotonic()
                 process.ask_to_stop()
@@ -135,9 +172,12 @@ class Attempt:
                     self.heard = time.monotonic()
                     if message.get("phase") == "evaluating":
                         self._make_way(process)
-                    self.record.write_down(message, dataset)
-                    message = None
-                self._look_after(process)
+                    if self.carrier.is_known_to_all(message, POLL):
+                        self.record.write_down(message, dataset)
+                        message = None
+                self.carrier.keep_up()
+                self._tell_of_trouble(dataset)
+                self._look_after(process, has_said_all=message is not None)
             except Unavailable as error:
                 if self._too_slow_to_stop():
                     raise LeaseLost("the worker stops while the database is away; the lease runs out") from error
@@ -153,19 +193,18 @@ class Attempt:
         if others_wait:
             self.processes.ends_soon(process)
 
-    def _look_after(self, process: TrainingProcess) -> None:
+    def _look_after(self, process: TrainingProcess, has_said_all: bool) -> None:
         """Keeps the lease, and ends the run when that is asked for or it does not get on."""
         if self.record.over:
             return
         if self._cancelled():
             process.kill()
             self.record.cancel()
-        elif process.ended():
+        elif process.ended() and not has_said_all:
             self._crashed(process)
         elif self._took_too_long():
             process.kill()
-            words = f"the job took longer than the operator allows, {self.settings.max_run_seconds:g} s; train less"
-            self.record.fail({"code": "time_limit", "message": words})
+            self._fail_for_time()
         elif time.monotonic() - self.heard > self.settings.stall_seconds:
             process.kill()
             self.record.try_again(
@@ -185,6 +224,10 @@ class Attempt:
     def _took_too_long(self) -> bool:
         limit = self.settings.max_run_seconds
         return limit is not None and time.monotonic() - self.began > limit
+
+    def _fail_for_time(self) -> None:
+        words = f"the job took longer than the operator allows, {self.settings.max_run_seconds:g} s; train less"
+        self.record.fail({"code": "time_limit", "message": words})
 
     def _too_slow_to_stop(self) -> bool:
         return self.asked_to_stop is not None and time.monotonic() - self.asked_to_stop > STOP_SECONDS

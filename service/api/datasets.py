@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -28,6 +28,7 @@ from service.api.fields import (
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.problems import responses
 from service.datasets.dataset import SPLITS
+from service.datasets.formats import MEDIA_TYPES
 from service.datasets.ingest import Cut, Submission, Upload, dataset_not_found, delete_dataset, store_dataset
 from service.datasets.json_text import parse_json
 from service.errors import Detail, Unacceptable, Unreadable, UnsupportedMedia
@@ -71,18 +72,36 @@ _COLUMNS = {
     },
     "additionalProperties": {"type": "array", "items": {}},
 }
+_ROW = {
+    "type": "object",
+    "required": ["text", "label"],
+    "properties": {"text": {"type": "string"}, "label": _LABEL},
+    "additionalProperties": True,
+}
+
+
+def _columns_or_rows(split: object) -> object:
+    if not isinstance(split, dict | list) or split == []:
+        raise ValueError('must be an object {"Text": […], "Labels": […]}, or a list of rows')
+    return split
+
+
 # Only the schema says what is in it: rows are checked by `service.datasets`, whose complaints name them.
-Columns = Annotated[dict[str, Any], WithJsonSchema(_COLUMNS)]
+Split = Annotated[
+    Any,
+    AfterValidator(_columns_or_rows),
+    WithJsonSchema({"anyOf": [_COLUMNS, {"type": "array", "minItems": 1, "items": _ROW}]}),
+]
 
 
 class DatasetBody(DatasetFields):
-    """A data set as JSON: each split `{"Text": […], "Labels": […]}`, other columns welcome."""
+    """A data set as JSON: each split `{"Text": […], "Labels": […]}`, other columns welcome, or a list of rows."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.DATASET]})
 
-    train: Columns
-    val: Columns | None = None
-    test: Columns | None = None
+    train: Split
+    val: Split | None = None
+    test: Split | None = None
 
 
 class SplitView(BaseModel):
@@ -216,7 +235,13 @@ async def _from_form(form: FormData) -> Submission:
     if "split" in fields:
         fields["split"] = parse_json(fields["split"].encode(errors="replace"), "the field split")
     checked = _check(DatasetFields, fields)
-    return _submission(checked, {name: Upload(part.filename or "", await part.read()) for name, part in files.items()})
+    return _submission(checked, {name: Upload(_filename(part), await part.read()) for name, part in files.items()})
+
+
+def _filename(part: UploadFile) -> str:
+    """With the extension that its type stands for, if it has none."""
+    name, kind = part.filename or "", (part.content_type or "").partition(";")[0].strip().lower()
+    return name if "." in name else name + MEDIA_TYPES.get(kind, "")
 
 
 def _is_left_empty(name: str, part: str | UploadFile) -> bool:

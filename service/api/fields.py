@@ -86,7 +86,7 @@ Language = Annotated[
     str,
     StringConstraints(pattern=LANGUAGE, max_length=50),
     AfterValidator(_safe),
-    Field(description="`english`, `german`, `french`, or any other; two-letter codes work too"),
+    Field(description="`english`, `german`, `french`, or any other; codes such as `de` work too"),
     NoPattern(),
 ]
 Id = Annotated[str, Path(max_length=60, pattern=ID)]

@@ -3,33 +3,13 @@
 from collections.abc import Mapping
 from typing import cast
 
-from service.datasets.complaints import Complaints
-from service.datasets.dataset import NOTHING, Dataset, Example, Place, Scalar
+from service.datasets.complaints import Complaints, counted
+from service.datasets.dataset import NOTHING, Dataset, Example, Scalar
 from service.datasets.rows import SEPARATOR, RawRow, RawSplit
 from service.settings import Settings
 from service.store.records import Task
 
 MAX_LABEL = 200  # characters
-
-
-def infer_task(splits: Mapping[str, RawSplit]) -> tuple[Task, list[Place]]:
-    """Lists of labels mean deciding, single strings choosing.
-
-    A table cannot show which it is: where all splits are tables, a separator in a cell, or a row without a label,
-    means deciding; such cells are returned, where nothing but they decided it.
-    """
-    if any(isinstance(row.labels, list) for split in splits.values() for row in split.rows):
-        return "deciding", []
-    if any(isinstance(row.labels, str) for split in splits.values() if not split.cells for row in split.rows):
-        return "choosing", []
-    cells = [
-        (name, number)
-        for name, split in splits.items()
-        if split.cells
-        for number, row in enumerate(split.rows)
-        if isinstance(row.labels, str) and (SEPARATOR in row.labels or not row.labels.strip())
-    ]
-    return "deciding" if cells else "choosing", cells
 
 
 def to_examples(
@@ -42,7 +22,7 @@ def to_examples(
     examples = []
     for number, row in enumerate(split.rows):
         text = _text(row, name, number, settings.max_text_bytes, complaints)
-        labels = _labels(row, split.cells, task, name, number, complaints)
+        labels = _labels(row, split, task, name, number, complaints)
         _check_extra(row, name, number, settings.max_text_bytes, complaints)
         extra = cast("Mapping[str, Scalar]", row.extra)  # as the check has found; a copy would be much memory
         examples.append(Example(text, labels, extra or NOTHING, number if numbered else None))
@@ -78,16 +58,23 @@ def _why_long(text: str, max_bytes: int) -> str | None:
     return f"is longer than {max_bytes} bytes; cut it" if too_long else None
 
 
-def _labels(row: RawRow, cells: bool, task: Task, split: str, number: int, complaints: Complaints) -> tuple[str, ...]:
+def _labels(
+    row: RawRow, sent: RawSplit, task: Task, split: str, number: int, complaints: Complaints
+) -> tuple[str, ...]:
     def complain(message: str) -> tuple[str, ...]:
         complaints.add(message, split=split, row=number, field="Labels")
         return ()
 
     value = row.labels
-    if cells and isinstance(value, str):
+    if sent.cells and isinstance(value, str):
         value = (
             value.strip() if task == "choosing" else [part.strip() for part in value.split(SEPARATOR) if part.strip()]
         )
+    if sent.wide and task == "choosing" and isinstance(value, list):
+        if len(value) != 1:
+            held = counted(len(value), "label column")
+            return complain(f"has 1 in {held}; write it in exactly one of them, because the task is choosing")
+        value = value[0]
     if not isinstance(value, str if task == "choosing" else list):
         return complain(_why_of_other_type(value, task))
     labels = [value] if isinstance(value, str) else list(value)
@@ -154,5 +141,7 @@ def check_labels(dataset: Dataset, settings: Settings, complaints: Complaints) -
         for number, row in enumerate(dataset.splits.get(name, [])):
             for label in set(row.labels) - known - reported:
                 reported.add(label)
-                message = f"label {label!r} does not occur in train, so it cannot be learnt; add examples or remove it"
-                complaints.add(message, split=name, row=number, field="Labels")
+                split, place = row.place(name, number)
+                where = f" of {name}" if split != name else ""
+                message = f"label {label!r}{where} does not occur in train, so it cannot be learnt; add examples"
+                complaints.add(f"{message} or remove it", split=split, row=place, field="Labels")

@@ -34,12 +34,14 @@ class Dataset:
     """All three splits, checked. `labels` is sorted; its order is the order of a model's outputs.
 
     `deciding_cells`: cells of a table as it was sent, none or several labels, from which alone the task was inferred.
+    `notices`: warnings of how it was read.
     """
 
     task: Task
     labels: list[str]
     splits: dict[str, list[Example]]
     deciding_cells: Sequence[Place] = field(default=(), compare=False)
+    notices: Sequence[Json] = field(default=(), compare=False)
 
     def place(self, split: str, row: int) -> Place:
         """Where its sender finds a row of a split."""

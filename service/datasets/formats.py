@@ -1,24 +1,39 @@
 """The forms in which a split may arrive, each turned into rows that are not yet checked.
 
-`.json` and JSON bodies  {"Text": […], "Labels": […], "any other column": […]}
-`.jsonl`                 {"text": "…", "label": "…"} or {"text": "…", "labels": ["…"]} a line
+`.json` and JSON bodies  {"Text": […], "Labels": […], "any other column": […]}, or a list of rows as in `.jsonl`
+`.jsonl`, `.ndjson`      {"text": "…", "label": "…"} or {"text": "…", "labels": ["…"]} a line
 `.csv`, `.tsv`           a header with `text` and `label` or `labels`; several labels in a cell: a|b; between cells
                          whichever of comma, semicolon and tab gives the header these columns
+In each, where there is no such column, two or more that hold 0 and 1 alone are the labels.
 Column names are compared without regard to case. Rows count from 0, lines of a file from 1.
 """
 
 import io
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from service.datasets.complaints import Complaints, shorten
 from service.datasets.json_text import count_parsed, parse_json, why_too_many
-from service.datasets.lines import bounded_lines, row_bytes
+from service.datasets.lines import bounded_lines, past_blanks, row_bytes
 from service.datasets.rows import Columns, RawRow, RawSplit, find_columns
 from service.datasets.tables import read_table
+from service.datasets.wide_labels import wide_columns, wide_keys
 from service.errors import ClassiglotError, UnsupportedMedia
 from service.settings import Settings
 
-EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv")
+EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv", ".ndjson")
+WORKBOOKS = (".xlsx", ".xls", ".ods")
+MEDIA_TYPES = {  # of a file whose name has no extension
+    "application/json": ".json",
+    "application/jsonl": ".jsonl",
+    "application/ndjson": ".jsonl",
+    "application/x-ndjson": ".jsonl",
+    "text/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+}
 
 
 def read_file(filename: str, data: bytes, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
@@ -28,20 +43,32 @@ def read_file(filename: str, data: bytes, split: str, complaints: Complaints, se
     """
     extension = filename[filename.rfind(".") :].lower() if "." in filename else ""
     if extension == ".json":
-        return read_columns(parse_json(data, f"the file for {split}"), split, complaints)
-    if extension == ".jsonl":
+        return read_json(parse_json(data, f"the file for {split}"), split, complaints)
+    if extension in (".jsonl", ".ndjson"):
         return read_jsonl(data, split, complaints, settings)
     if extension in (".csv", ".tsv"):
         return read_table(data, "," if extension == ".csv" else "\t", split, complaints, settings)
-    raise UnsupportedMedia(f"the file for {split} must end in one of {', '.join(EXTENSIONS)}")
+    how = "; in Excel: File, Save As, CSV UTF-8" if extension in WORKBOOKS else ""
+    raise UnsupportedMedia(f"the file for {split} must end in one of {', '.join(EXTENSIONS)}{how}")
 
 
-def read_columns(value: object, split: str, complaints: Complaints) -> RawSplit:
-    """The tutorial's form: an object of lists of one length."""
-    if not isinstance(value, dict):
-        complaints.add('must be an object {"Text": […], "Labels": […]}', split=split)
-        return RawSplit([])
-    columns = find_columns(list(value), split, complaints)
+def read_json(value: object, split: str, complaints: Complaints) -> RawSplit:
+    """The tutorial's form, an object of lists of one length; or a list of objects, as pandas calls records."""
+    if isinstance(value, dict):
+        return _read_columns(value, split, complaints)
+    if isinstance(value, list) and value:
+        objects = _Objects(split, complaints, wide_keys(value))
+        return RawSplit([objects.row(own, row) for row, own in enumerate(value)], wide=objects.wide)
+    complaints.add('must be an object {"Text": […], "Labels": […]}, or a list of rows', split=split)
+    return RawSplit([])
+
+
+def _read_columns(value: Mapping[str, Any], split: str, complaints: Complaints) -> RawSplit:
+    lists = {name: column for name, column in value.items() if isinstance(column, list)}
+    wide = wide_columns(
+        tuple(lists), (dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=False))
+    )
+    columns = find_columns(list(value), split, complaints, wide=wide)
     for name, column in value.items():
         if not isinstance(column, list):
             complaints.add("must be a list with one entry for each text", split=split, field=name)
@@ -50,10 +77,11 @@ def read_columns(value: object, split: str, complaints: Complaints) -> RawSplit:
     lengths = {name: len(column) for name, column in value.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{shorten(name)} has {length}" for name, length in list(lengths.items())[:10])
-        complaints.add(f"all lists must have one length, but {listed}", split=split, field=columns.labels)
+        named = columns.labels if isinstance(columns.labels, str) else None
+        complaints.add(f"all lists must have one length, but {listed}", split=split, field=named)
         return RawSplit([])
     rows = zip(*value.values(), strict=True)
-    return RawSplit([columns.row(dict(zip(value, row, strict=True))) for row in rows])
+    return RawSplit([columns.row(dict(zip(value, row, strict=True))) for row in rows], wide=wide)
 
 
 def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
@@ -63,7 +91,7 @@ def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settin
         (n, line) for n, line in enumerate(bounded_lines(io.BytesIO(data), longest), 1) if line is None or line.strip()
     )
     rows: list[RawRow] = []
-    known: dict[tuple[str, ...], Columns] = {}
+    objects = _Objects(split, complaints, wide_keys(_readable(data, longest)))
     values = 0
     for number, line in islice(lines, settings.max_rows + 1):
         row = RawRow(None, None, {})
@@ -74,22 +102,39 @@ def read_jsonl(data: bytes, split: str, complaints: Complaints, settings: Settin
             try:
                 value = parse_json(line, "the line")
                 values += count_parsed(value)
-                row = _row_of_object(value, known, split, len(rows), complaints)
+                row = objects.row(value, len(rows))
             except ClassiglotError as error:
                 complaints.add(error.message, split=split, row=len(rows))
         rows.append(row)
         if message := why_too_many(values):
             complaints.add(message, split=split, row=len(rows) - 1)
             break
-    return RawSplit(rows)
+    return RawSplit(rows, wide=objects.wide)
 
 
-def _row_of_object(
-    value: object, known: dict[tuple[str, ...], Columns], split: str, row: int, complaints: Complaints
-) -> RawRow:
-    """`known`: columns by the names of a row, which are the same in most."""
-    if not isinstance(value, dict):
-        complaints.add('must be an object {"text": …, "label": …}', split=split, row=row)
-    elif columns := known.get(names := tuple(value)) or find_columns(names, split, complaints, row=row):
-        return known.setdefault(names, columns).row(value)
-    return RawRow(None, None, {})
+def _readable(data: bytes, longest: int) -> Iterator[object]:
+    """What the lines hold, up to the first that cannot be read."""
+    with suppress(ClassiglotError):
+        for line in bounded_lines(past_blanks(data), longest):
+            if line is None or line.strip():
+                yield parse_json(line or b"", "the line")
+
+
+@dataclass
+class _Objects:
+    """Rows as objects. `known`: columns by the names of a row, which are the same in most."""
+
+    split: str
+    complaints: Complaints
+    wide: tuple[str, ...]
+    known: dict[tuple[str, ...], Columns] = field(default_factory=dict)
+
+    def row(self, value: object, number: int) -> RawRow:
+        if not isinstance(value, dict):
+            self.complaints.add('must be an object {"text": …, "label": …}', split=self.split, row=number)
+            return RawRow(None, None, {})
+        names = tuple(value)
+        columns = self.known.get(names) or find_columns(names, self.split, self.complaints, number, self.wide)
+        if columns is None:
+            return RawRow(None, None, {})
+        return self.known.setdefault(names, columns).row(value)

@@ -4,17 +4,22 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from service.access.quotas import check_room_for_bytes
-from service.datasets.checks import check_labels, infer_task, to_examples
+from service.datasets.checks import check_labels, to_examples
 from service.datasets.complaints import Complaints, counted
 from service.datasets.dataset import SPLITS, Dataset, Example, folded
 from service.datasets.files import write_dataset
-from service.datasets.formats import read_columns, read_file
+from service.datasets.formats import read_file, read_json
+from service.datasets.languages import language_warnings
+from service.datasets.near_duplicates import near_kinds, too_many
 from service.datasets.rows import RawSplit
+from service.datasets.split_column import obey_split_column
 from service.datasets.splitting import cut_rows
+from service.datasets.task import infer_task
 from service.datasets.warnings import dataset_warnings
+from service.datasets.wide_labels import check_wide
 from service.errors import Conflict, DiskFull, NotFound, Unavailable, Unreadable
 from service.settings import Settings
 from service.store import datasets as dataset_rows
@@ -45,7 +50,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What was sent: each split a file, or the object of a JSON body."""
+    """What was sent: each split a file, or what a JSON body has of it."""
 
     name: str
     task: Task | None
@@ -154,7 +159,9 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     complaints = Complaints()
     raw = {name: _read(name, sent, complaints, settings) for name, sent in submission.splits.items()}
     complaints.raise_if_any()
-    task, deciding_cells = (submission.task, []) if submission.task else infer_task(raw)
+    task, deciding_cells = (submission.task, []) if submission.task else infer_task(raw, complaints)
+    notices = language_warnings(submission.language) + check_wide(raw, task, complaints)
+    complaints.raise_if_any()
     parted = "train" if len(raw) < len(SPLITS) else None
     splits = {
         name: to_examples(raw.pop(name), name, task, settings, complaints, numbered=name == parted)  # both: much memory
@@ -167,17 +174,19 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
         if not rows:
             complaints.add("has no rows", split=name)
     complaints.raise_if_any()
+    splits, of_column = obey_split_column(splits, complaints)
+    complaints.raise_if_any()
     labels = sorted({label for rows in splits.values() for row in rows for label in row.labels})
-    dataset = Dataset(task, labels, splits)
+    dataset = Dataset(task, labels, splits, deciding_cells, notices + of_column)
     check_labels(dataset, settings, complaints)
     complaints.raise_if_any()
-    return Dataset(task, labels, _cut_missing(splits, submission.cut, complaints), deciding_cells)
+    return replace(dataset, splits=_cut_missing(splits, submission.cut, complaints))
 
 
 def _read(name: str, sent: Upload | object, complaints: Complaints, settings: Settings) -> RawSplit:
     if isinstance(sent, Upload):
         return read_file(sent.filename, sent.data, name, complaints, settings)
-    return read_columns(sent, name, complaints)
+    return read_json(sent, name, complaints)
 
 
 def _cut_missing(splits: dict[str, list[Example]], cut: Cut, complaints: Complaints) -> dict[str, list[Example]]:
@@ -189,8 +198,9 @@ def _cut_missing(splits: dict[str, list[Example]], cut: Cut, complaints: Complai
     if missing and not complaints.count:
         rows = splits["train"]
         shares = {"train": 1 - sum(missing.values()), **missing}
-        kinds = [folded(row.text) for row in rows]  # a text in two splits would flatter the model
-        names = cut_rows([row.labels for row in rows], shares, cut.seed, kinds)
+        texts = [row.text for row in rows]  # one in two splits, or nearly, would flatter the model
+        near, equal = near_kinds(texts, thorough=not too_many(texts)), list(map(folded, texts))
+        names = cut_rows([row.labels for row in rows], shares, cut.seed, near, equal)
         splits = splits | {name: [row for row, own in zip(rows, names, strict=True) if own == name] for name in shares}
         for name, share in shares.items():
             if not splits[name]:

@@ -9,14 +9,16 @@ from service.datasets.rows import SEPARATOR
 from service.store.records import Json
 
 FEW_CELLS = 0.1  # of all rows
+MISSING = ("na", "n/a", "#n/a", "<na>", "nan", "null", "-", ".")  # as programs write that there is no value, folded
 FEW = 8  # examples in train; with fewer, what a label means is hardly learnt
 
 
 def label_warnings(dataset: Dataset) -> list[Json]:
-    """`task_inferred`, `label_sets_differ`, `few_examples`, `joined_labels`, `similar_label_names` and
-    `conflicting_labels`."""
+    """`task_inferred`, `missing_value_label`, `label_sets_differ`, `few_examples`, `joined_labels`,
+    `similar_label_names` and `conflicting_labels`."""
     return [
         *_inferred_task(dataset),
+        *_missing_values(dataset),
         *_missing_labels(dataset),
         *_rare_labels(dataset),
         *_joined_labels(dataset),
@@ -32,15 +34,39 @@ def _places(dataset: Dataset, concerned: Callable[[Example], bool]) -> list[Plac
 
 
 def _inferred_task(dataset: Dataset) -> list[Json]:
-    """One where so few cells decided the task that they may be slips."""
+    """One where the cells that decided the task may be slips, being few, or not labelled yet, being empty all."""
     cells, rows = dataset.deciding_cells, sum(map(len, dataset.splits.values()))
-    if not cells or len(cells) >= FEW_CELLS * rows:
+    empty = set(_places(dataset, lambda row: not row.labels)) if cells else set()
+    if empty and not _places(dataset, lambda row: len(row.labels) > 1):
+        cells = [cell for cell in cells if cell in empty]
+        message = (
+            f"{counted(len(cells), 'label cell')} of {rows} without a label, and none with several: this was taken for "
+            "a data set for deciding, and training will learn that no label applies to these rows; if they are not "
+            "labelled yet, label or remove them and send task=choosing; if no label is meant, send task=deciding"
+        )
+    elif 0 < len(cells) < FEW_CELLS * rows:
+        message = (
+            f"{counted(len(cells), 'label cell')} of {rows} with none or several labels made this a data set for "
+            "deciding; send task=choosing, or fill the cells; if they are meant so, send task=deciding"
+        )
+    else:
         return []
-    message = (
-        f"{counted(len(cells), 'label cell')} of {rows} with none or several labels made this a data set for deciding; "
-        "send task=choosing, or fill the cells; if they are meant so, send task=deciding"
-    )
     return [warning("task_inferred", message, cells)]
+
+
+def _missing_values(dataset: Dataset) -> list[Json]:
+    """One that names every row with such a label. `none` is left out, unless written as Python writes it: there are
+    classes of that name."""
+    missing = {label for label in dataset.labels if label.casefold() in MISSING or label == "None"}
+    if not missing:
+        return []
+    rows = _places(dataset, lambda row: not missing.isdisjoint(row.labels))
+    message = (
+        f"{listed(sorted(missing))} in {counted(len(rows), 'row')} is learnt as a label, and may be how a program says "
+        "that there is none; if so, label these rows or remove them (where the task is deciding and no label applies, "
+        "leave the cell empty, or the list)"
+    )
+    return [warning("missing_value_label", message, rows)]
 
 
 def _missing_labels(dataset: Dataset) -> list[Json]:

@@ -1,6 +1,8 @@
 """Lines of a file that may hold anything, in bounded memory."""
 
 import csv
+import io
+import re
 from collections.abc import Iterator
 from typing import IO
 
@@ -9,6 +11,13 @@ def row_bytes(text_bytes: int) -> int:
     """The longest row, in bytes, where a text may have so many: JSON may write a byte as six, and there are other
     columns."""
     return 8 * text_bytes
+
+
+def past_blanks(data: bytes) -> IO[bytes]:
+    """To be read from where it says something: there may be nothing but line ends."""
+    file = io.BytesIO(data)
+    file.seek(begin.start() if (begin := re.search(rb"\S", data)) else len(data))
+    return file
 
 
 def bounded_lines(file: IO[bytes], longest: int) -> Iterator[bytes | None]:

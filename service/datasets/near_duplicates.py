@@ -8,14 +8,19 @@ virtual card"); only a reader could tell those.
 
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from math import ceil, floor
 from typing import Any
 
-MOST_TEXTS = 20_000  # all are compared with all: there 2 s on one core, 10 s where all follow one template
+from service.datasets.dataset import folded
+
+MOST_TEXTS = 20_000  # all are compared with all of like length: 16 s on a busy core, 30 s where all follow one template
 MOST_LETTERS = 10_000_000  # 11 s where texts are long and of few words
 LONGEST = 2000  # letters compared: what repeats the part that a model reads, about 512 tokens, repeats the text
 ALIKE = 0.92  # of the letters of both texts are common to both; below it, other words begin to be what differs
+SHORTEST = ALIKE / (2 - ALIKE)  # of the longer text's letters: of two that are alike the shorter has so many
 LIKELY = 0.6  # cosine of trigrams; halving it, and trying fifty for one text, found 389 on the real sets instead of 388
 ENOUGH = 20  # letters: in shorter texts one letter may be all the difference ("good day", "good dad")
 ENOUGH_IF_EQUAL = 12  # letters, where they are all equal
@@ -39,8 +44,8 @@ _LETTERS = _Letters()
 
 def letters_of(text: str) -> str:
     """What is compared: the letters, folded in case and Unicode form, without links, @mentions, 'soooo' stretches."""
-    folded = unicodedata.normalize("NFKC", text[: 3 * LONGEST]).casefold()
-    return _STRETCHED.sub(r"\1\1", _ADDRESS.sub(" ", folded).translate(_LETTERS))[:LONGEST]
+    alike = unicodedata.normalize("NFKC", text[: 3 * LONGEST]).casefold()
+    return _STRETCHED.sub(r"\1\1", _ADDRESS.sub(" ", alike).translate(_LETTERS))[:LONGEST]
 
 
 def near_duplicates(later: Sequence[str], earlier: Sequence[str], *, thorough: bool) -> dict[int, int]:
@@ -66,24 +71,84 @@ def near_duplicates(later: Sequence[str], earlier: Sequence[str], *, thorough: b
     return dict(sorted(found.items()))
 
 
+def near_kinds(texts: Sequence[str], *, thorough: bool) -> list[int]:
+    """For each text the number of its kind: of one are those that repeat or nearly repeat each other, directly or over
+    others. Where not `thorough`, in linear time, texts nearly repeat others only if all letters are equal."""
+    kinds = list(range(len(texts)))
+
+    def kind_of(index: int) -> int:
+        while kinds[index] != index:
+            kinds[index] = index = kinds[kinds[index]]
+        return index
+
+    exact = {folded(text): index for index, text in reversed(list(enumerate(texts)))}
+    first: dict[str, int] = {}
+    for index, text in enumerate(texts):
+        if (twin := exact[folded(text)]) != index:
+            kinds[index] = twin
+        elif _weight(letters := letters_of(text)) >= ENOUGH_IF_EQUAL:
+            kinds[index] = first.setdefault(letters, index)
+    if thorough:
+        known = [(letters, index) for letters, index in first.items() if _weight(letters) >= ENOUGH]
+        for row, candidates in _candidates_within([letters for letters, _ in known]):
+            letters, index = known[row]
+            for other_letters, other in (known[candidate] for candidate in candidates):
+                one, two = kind_of(index), kind_of(other)
+                if one != two and _alike(letters, other_letters):
+                    kinds[max(one, two)] = min(one, two)
+    return [kind_of(index) for index in range(len(texts))]
+
+
 def too_many(texts: Sequence[str], most_texts: int = MOST_TEXTS) -> bool:
     """Whether a thorough search among these would take too long."""
     return len(texts) > most_texts or sum(min(len(text), LONGEST) for text in texts) > MOST_LETTERS
+
+
+class _ByLength:
+    """Texts in order of length, with their trigrams: those of very unequal length are not alike, so not compared."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        from sklearn.feature_extraction.text import HashingVectorizer  # not at the top: the service starts without it
+
+        self.order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        self.lengths = [len(texts[index]) for index in self.order]
+        vectorizer = HashingVectorizer(
+            analyzer="char", ngram_range=(3, 3), lowercase=False, alternate_sign=False, dtype="float32"
+        )
+        self.trigrams = vectorizer.transform(texts[index] for index in self.order)
+
+    def blocks(self, others: int) -> Iterator[tuple[int, int, int, int]]:
+        """Where each begins and ends, to be compared with some of so many others; how short and how long they are."""
+        height = max(1, BLOCK // others)
+        for start in range(0, len(self.order), height):
+            end = min(start + height, len(self.order))
+            yield start, end, floor(self.lengths[start] * SHORTEST), ceil(self.lengths[end - 1] / SHORTEST)
 
 
 def _candidates(later: Sequence[str], earlier: Sequence[str]) -> Iterator[tuple[int, Sequence[int]]]:
     """For each row of `later` the rows of `earlier` that share most trigrams with it, most alike first."""
     if not later or not earlier:
         return
-    from sklearn.feature_extraction.text import HashingVectorizer  # not at the top: the service starts without it
+    rows, columns = _ByLength(later), _ByLength(earlier)
+    for start, end, shortest, longest in rows.blocks(len(earlier)):
+        low, high = bisect_left(columns.lengths, shortest), bisect_right(columns.lengths, longest)
+        product = rows.trigrams[start:end] @ columns.trigrams[low:high].T
+        for row, best in enumerate(_best_columns(product), start):
+            yield rows.order[row], [columns.order[low + column] for column in best]
 
-    vectorizer = HashingVectorizer(
-        analyzer="char", ngram_range=(3, 3), lowercase=False, alternate_sign=False, dtype="float32"
-    )
-    rows, columns = vectorizer.transform(later), vectorizer.transform(earlier).T.tocsr()
-    height = max(1, BLOCK // len(earlier))
-    for start in range(0, len(later), height):
-        yield from enumerate(_best_columns(rows[start : start + height] @ columns), start)
+
+def _candidates_within(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[int]]]:
+    """For each text some of the others that share most trigrams with it; each two texts are compared once."""
+    if not texts:
+        return
+    from scipy.sparse import triu
+
+    rows = _ByLength(texts)
+    for start, end, _, longest in rows.blocks(len(texts)):
+        high = bisect_right(rows.lengths, longest)
+        product = triu(rows.trigrams[start:end] @ rows.trigrams[start:high].T, k=1, format="csr")
+        for row, best in enumerate(_best_columns(product), start):
+            yield rows.order[row], [rows.order[start + column] for column in best]
 
 
 def _best_columns(product: Any) -> Iterator[Sequence[int]]:

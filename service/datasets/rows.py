@@ -21,10 +21,12 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True)
 class RawSplit:
-    """Rows as they were sent. `cells`: labels are text cells, in which `|` may separate several."""
+    """Rows as they were sent. `cells`: labels are text cells, in which `|` may separate several. `wide`: each label
+    has a column of its own."""
 
     rows: list[RawRow]
     cells: bool = False
+    wide: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,22 @@ class Columns:
     """Names as they are written in this upload. Rows share them: a million copies would be much memory."""
 
     text: str
-    labels: str
+    labels: str | tuple[str, ...]  # or one column for each label
     others: tuple[str, ...]
 
     def row(self, values: Mapping[str, Any]) -> RawRow:
-        return RawRow(values[self.text], values[self.labels], {name: values[name] for name in self.others})
+        extra = {name: values[name] for name in self.others}
+        if isinstance(self.labels, str):
+            return RawRow(values[self.text], values[self.labels], extra)
+        return RawRow(values[self.text], [name for name in self.labels if is_one(values[name])], extra)
+
+
+def is_one(cell: object) -> bool | None:
+    """Of 0 and 1, true and false, as numbers or in words; None for anything else."""
+    return _ONES.get(str(cell).strip().casefold()) if isinstance(cell, str | int | float) else None
+
+
+_ONES = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 
 
 def _found(header: Sequence[str], *, is_header: bool) -> str:
@@ -46,14 +59,17 @@ def _found(header: Sequence[str], *, is_header: bool) -> str:
     return f"{counted(len(header), 'other')}; is a name misspelt, or the header missing?"
 
 
-def find_columns(header: Sequence[str], split: str, complaints: Complaints, row: int | None = None) -> Columns | None:
-    """The columns by a header, or complaints and None. Names are compared without regard to case."""
+def find_columns(
+    header: Sequence[str], split: str, complaints: Complaints, row: int | None = None, wide: tuple[str, ...] = ()
+) -> Columns | None:
+    """The columns by a header, or complaints and None. Names are compared without regard to case. `wide`: what are
+    labels where no column holds them."""
     before = complaints.count
     lower = [name.casefold() for name in header]
     texts = [name for name in header if name.casefold() == "text"]
     labels = [name for name in header if name.casefold() in LABEL_COLUMNS]
     for own, field, name in ((texts, "Text", "`Text`"), (labels, "Labels", "`Labels` (or `label`)")):
-        if len(own) != 1:
+        if len(own) != 1 and not (own is labels and wide and not own):
             needed = f"needs only one column {name}" if own else f"needs a column {name}"
             found = listed(own) if own else _found(header, is_header=bool(texts or labels))
             complaints.add(f"{needed}; found: {found}", split=split, row=row, field=field)
@@ -68,4 +84,5 @@ def find_columns(header: Sequence[str], split: str, complaints: Complaints, row:
             complaints.add(message, split=split, row=row, field=name)
     if complaints.count > before:
         return None
-    return Columns(texts[0], labels[0], tuple(name for name in header if name not in (texts[0], labels[0])))
+    taken = {texts[0], *(labels or wide)}
+    return Columns(texts[0], labels[0] if labels else wide, tuple(name for name in header if name not in taken))

@@ -4,16 +4,35 @@ import random
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
+Kinds = Sequence[Hashable]  # of each row; rows of one kind stay together
+
 
 def cut_rows(
-    label_sets: Sequence[Sequence[str]], fractions: Mapping[str, float], seed: int, kinds: Sequence[Hashable]
+    label_sets: Sequence[Sequence[str]], fractions: Mapping[str, float], seed: int, coarse: Kinds, fine: Kinds
 ) -> list[str]:
-    """As `iterative_stratification`, with rows of one kind together where the shares can still be had; else, as in a
-    set of few texts many times over, row by row."""
-    together = iterative_stratification(label_sets, fractions, seed, kinds)
-    if _as_asked(label_sets, together, fractions):
-        return together
+    """As `iterative_stratification`, with rows of one kind together where the shares can still be had: of a coarse
+    kind, else of all but the large ones, else of a fine kind; else, as in a set of few texts many times over, row by
+    row."""
+    for kinds in (coarse, _without_large(coarse, fine, label_sets, fractions), fine):
+        together = iterative_stratification(label_sets, fractions, seed, kinds)
+        if _as_asked(label_sets, together, fractions):
+            return together
     return iterative_stratification(label_sets, fractions, seed)
+
+
+def _without_large(
+    coarse: Kinds, fine: Kinds, label_sets: Sequence[Sequence[str]], fractions: Mapping[str, float]
+) -> Kinds:
+    """Coarse kinds, but fine ones for the rows of each that takes more of a label than a split may be off."""
+    rows = Counter(label for labels in label_sets for label in labels)
+    groups = _grouped(coarse)
+    counts = _counts(groups, label_sets)
+    kinds: list[Hashable] = [("fine", kind) for kind in fine]
+    for members, held in zip(groups, counts, strict=True):
+        if all(count <= max(4, min(fractions.values()) * rows[label] / 4) for label, count in held.items() if label):
+            for row in members:
+                kinds[row] = ("coarse", coarse[row])
+    return kinds
 
 
 def _as_asked(label_sets: Sequence[Sequence[str]], names: Sequence[str], fractions: Mapping[str, float]) -> bool:
@@ -33,7 +52,7 @@ def iterative_stratification(
     label_sets: Sequence[Sequence[str]],
     fractions: Mapping[str, float],
     seed: int,
-    kinds: Sequence[Hashable] | None = None,
+    kinds: Kinds | None = None,
 ) -> list[str]:
     """The name of a split for each row, so that every label is spread as `fractions` asks.
 
@@ -45,7 +64,7 @@ def iterative_stratification(
     Args:
         label_sets: the labels of each row.
         fractions: split name → share of the rows; they sum to 1.
-        kinds: of each row; rows of one kind stay together. None: each row is of its own.
+        kinds: None: each row is of its own.
     """
     groups = _grouped(range(len(label_sets)) if kinds is None else kinds)
     counts = _counts(groups, label_sets)
@@ -73,7 +92,7 @@ def iterative_stratification(
     return [split_of[row] for row in range(len(label_sets))]
 
 
-def _grouped(kinds: Sequence[Hashable]) -> list[list[int]]:
+def _grouped(kinds: Kinds) -> list[list[int]]:
     groups: dict[Hashable, list[int]] = {}
     for row, kind in enumerate(kinds):
         groups.setdefault(kind, []).append(row)

@@ -4,13 +4,15 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from service.datasets.complaints import Complaints
 from service.datasets.json_text import why_too_many
-from service.datasets.lines import TableLines, row_bytes
-from service.datasets.rows import LABEL_COLUMNS, Columns, RawRow, RawSplit, find_columns
+from service.datasets.lines import TableLines, past_blanks, row_bytes
+from service.datasets.rows import LABEL_COLUMNS, Columns, RawRow, RawSplit, find_columns, is_one
+from service.datasets.wide_labels import wide_columns
 from service.settings import Settings
 
 csv.field_size_limit(2**31 - 1)  # the limits are ours, and are checked with a message that names the row
@@ -21,11 +23,12 @@ _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
     """No more than one row over the limit: there may be no end."""
-    lines = TableLines(io.BytesIO(data), row_bytes(settings.max_text_bytes))
+    longest = row_bytes(settings.max_text_bytes)
+    lines, wide = TableLines(io.BytesIO(data), longest), _wide(data, delimiter, longest)
     rows: list[RawRow] = []
     try:
         header, delimiter, reader = open_table(lines, delimiter)
-        if columns := find_columns(header, split, complaints):
+        if columns := find_columns(header, split, complaints, wide=wide):
             table = _Table(header, columns, delimiter, split, complaints)
             rows.extend(islice(table.read(reader, lines, data), settings.max_rows + 1))
             table.complain_of_swallowed_rows(rows)
@@ -34,7 +37,25 @@ def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, 
     except UnicodeDecodeError:
         message = f"is not UTF-8 (line {lines.number + 1}); save it as UTF-8 and send it again"
         complaints.add(message, split=split, row=len(rows) if lines.number else None)
-    return RawSplit(rows, cells=True)
+    return RawSplit(rows, cells=True, wide=wide)
+
+
+def _wide(data: bytes, delimiter: str, longest: int) -> tuple[str, ...]:
+    """Its columns that are labels, by the rows up to where there is something that cannot be read."""
+    lines = TableLines(past_blanks(data), longest)
+    try:
+        header, _, reader = open_table(lines, delimiter)
+    except (csv.Error, UnicodeDecodeError):
+        return ()
+    return wide_columns(header, _readable(header, reader, lines))
+
+
+def _readable(header: Sequence[str], reader: Iterator[list[str]], lines: TableLines) -> Iterator[dict[str, str]]:
+    with suppress(csv.Error, UnicodeDecodeError):
+        for cells in reader:
+            lines.end_row()
+            if any(map(str.strip, cells)) and len(trimmed(cells, len(header))) == len(header):
+                yield dict(zip(header, cells, strict=True))
 
 
 def told(error: csv.Error) -> str:
@@ -133,7 +154,8 @@ class _Table:
     def _look_for_rows(self, written: str, row: int, first: int, last: int) -> None:
         """Remembers a row each of whose lines has as many cells as a row. A text of lines may have that by chance
         ("Hi Bob," at the start of a letter), but then no line has a label in the label's place."""
-        place = self.header.index(self.columns.labels)
+        name = self.columns.labels if isinstance(self.columns.labels, str) else self.columns.labels[0]
+        place = self.header.index(name)
         labels: set[str] = set()
         for line in filter(str.strip, io.StringIO(written)):
             cells = trimmed(line.split(self.delimiter), len(self.header))
@@ -147,7 +169,7 @@ class _Table:
         """A cell that begins with a quotation mark runs on to the next that ends in one, and takes that one's label."""
         known = {row.labels.strip() for row in rows if isinstance(row.labels, str) and row.labels.strip()}
         for row, first, last, labels in self.doubtful:
-            if labels <= known:
+            if labels <= known or (not isinstance(self.columns.labels, str) and None not in map(is_one, labels)):
                 message = (
                     f"takes lines {first} to {last}, each of which looks like a row of its own; where a text begins "
                     "with a quotation mark, put the text in quotation marks, and double those inside"

@@ -15,4 +15,9 @@ def dataset_warnings(dataset: Dataset, most_texts: int = MOST_TEXTS) -> list[Jso
         dataset: with all three splits.
         most_texts: above this number the thorough search for near duplicates is left out, and a warning says so.
     """
-    return label_warnings(dataset) + leakage_warnings(dataset, most_texts) + length_warnings(dataset)
+    return [
+        *dataset.notices,
+        *label_warnings(dataset),
+        *leakage_warnings(dataset, most_texts),
+        *length_warnings(dataset),
+    ]

@@ -1,6 +1,7 @@
 """Base models: which may be named, which a language gets, and where their files are on this machine."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,11 @@ _OF_LANGUAGE = {
     "german": "benjamin/roberta-base-wechsel-german",
     "french": "camembert-base",
 }
-_CODES = {"en": "english", "de": "german", "fr": "french"}
+_CODES = {
+    "en": "english", "eng": "english", "de": "german", "deu": "german", "ger": "german",
+    "fr": "french", "fra": "french", "fre": "french",
+}  # fmt: skip
+_OWN_NAMES = {"deutsch": "german", "français": "french", "francais": "french"}
 _OF_ANY_OTHER = "xlm-roberta-base"
 
 # Only weights that cannot carry code, and what describes them.
@@ -44,11 +49,11 @@ class BaseCheckpoint:
 
 
 def for_language(language: str | None) -> str:
-    """english, german and french (or en, de, fr, with a region or without) have a model of their own; anything else is
-    multilingual."""
-    name = (language or "").strip().casefold()
+    """english, german and french (or deutsch, français; or en, eng, de, …, with a region or without) have a model of
+    their own; anything else is multilingual."""
+    name = unicodedata.normalize("NFC", (language or "").strip()).casefold()
     code = re.split("[-_]", name)[0]  # of names the whole counts: french-creole is not French
-    return _OF_LANGUAGE.get(_CODES.get(code, name), _OF_ANY_OTHER)
+    return _OF_LANGUAGE.get(_CODES.get(code) or _OWN_NAMES.get(name, name), _OF_ANY_OTHER)
 
 
 def language_map() -> dict[str, str]:

@@ -22,6 +22,7 @@ from service.errors import ArtifactCorrupt, DiskFull, NotFound
 T = TypeVar("T")
 Kind = Literal["datasets", "models", "reports", "checkpoints"]
 MANIFEST = "MANIFEST.json"
+OWNER = "INSTALLATION"
 _FORMAT = 1
 
 
@@ -34,17 +35,19 @@ class ArtifactStore:
         self._aside.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @property
-    def owner_file(self) -> Path:
-        return self.root / "INSTALLATION"
+    def place(self) -> str:
+        """For people: where all of it is."""
+        return str(self.root)
 
     def owned_by(self, installation: str) -> str:
         """The installation that these folders belong to: from now on this one, if they had none."""
-        if not self.owner_file.exists():
+        owner_file = self.root / OWNER
+        if not owner_file.exists():
             with self.staging() as staged:
                 (staged / "claim").write_text(installation, encoding="utf-8")
                 _sync(staged / "claim")
-                os.replace(staged / "claim", self.owner_file)
-        return self.owner_file.read_text("utf-8").strip()
+                os.replace(staged / "claim", owner_file)
+        return owner_file.read_text("utf-8").strip()
 
     def stage(self) -> Path:
         """A new empty folder to write into; `publish` it or `discard` it."""
@@ -59,6 +62,10 @@ class ArtifactStore:
         """
         manifest = json.dumps({"format": _FORMAT, "files": _sums(staged)}, indent=1, sort_keys=True)
         (staged / MANIFEST).write_text(manifest, encoding="utf-8")
+        self._make_visible(staged, kind, name)
+        return hashlib.sha256(manifest.encode()).hexdigest()
+
+    def _make_visible(self, staged: Path, kind: Kind, name: str) -> None:
         for path in [*staged.rglob("*"), staged]:
             _sync(path)
         target = self.path(kind, name)
@@ -67,7 +74,6 @@ class ArtifactStore:
             raise FileExistsError(f"{kind}/{name} exists already")
         os.rename(staged, target)
         _sync(target.parent)
-        return hashlib.sha256(manifest.encode()).hexdigest()
 
     @contextmanager
     def scratch(self) -> Iterator[IO[bytes]]:
@@ -142,15 +148,15 @@ class ArtifactStore:
         except FileNotFoundError:
             raise NotFound(f"{kind}/{name} is not stored here") from None
         except (ValueError, KeyError, TypeError):
-            raise _corrupt(kind, name, MANIFEST) from None
+            raise corrupt(kind, name, MANIFEST) from None
         if manifest_sha256 and hashlib.sha256(manifest).hexdigest() != manifest_sha256:
-            raise _corrupt(kind, name, MANIFEST)
+            raise corrupt(kind, name, MANIFEST)
         for relative, expected in files.items():
             path = folder / relative
             if not path.is_file() or path.stat().st_size != expected["bytes"]:
-                raise _corrupt(kind, name, relative)
+                raise corrupt(kind, name, relative)
             if thorough and _sha256(path) != expected["sha256"]:
-                raise _corrupt(kind, name, relative)
+                raise corrupt(kind, name, relative)
         return folder
 
     def size(self, kind: Kind, name: str) -> int:
@@ -163,9 +169,13 @@ class ArtifactStore:
 
     def names(self, kind: Kind, *, older_than_seconds: float = 0) -> list[str]:
         """What is stored of a kind and was last changed so long ago."""
+        changes = dict(sorted(self._changes(kind), key=lambda change: change[1]))  # the last of each
+        return [name for name, changed in changes.items() if time.time() - changed >= older_than_seconds]
+
+    def _changes(self, kind: Kind) -> Iterator[tuple[str, float]]:
         folder = self.root / kind
         found = folder.iterdir() if folder.is_dir() else ()
-        return [path.name for path in found if time.time() - path.stat().st_mtime >= older_than_seconds]
+        return ((path.name, path.stat().st_mtime) for path in found)
 
     def remove(self, kind: Kind, name: str) -> None:
         """Takes a folder away in one step, then deletes it; nothing happens when it is not there."""
@@ -186,7 +196,7 @@ class ArtifactStore:
                 self.discard(folder)
 
 
-def _corrupt(kind: str, name: str, file: str) -> ArtifactCorrupt:
+def corrupt(kind: str, name: str, file: str) -> ArtifactCorrupt:
     return ArtifactCorrupt(f"{kind}/{name}: the stored file {file} is damaged; restore it from a backup or delete it")
 
 

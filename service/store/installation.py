@@ -6,7 +6,7 @@ A sweep removes folders that no row knows of. Beside a database that is empty, o
 from sqlalchemy import select
 
 from service.errors import SettingsInvalid
-from service.store.artifacts import ArtifactStore
+from service.store.artifacts import OWNER, ArtifactStore
 from service.store.database import Database
 from service.store.tables import installation
 
@@ -21,7 +21,7 @@ def check_same_installation(database: Database, artifacts: ArtifactStore) -> Non
     owner = artifacts.owned_by(own)
     if owner != own:
         raise SettingsInvalid(
-            f"the artifacts in {artifacts.root} belong to another database (installation {owner}, this one is {own}); "
+            f"the artifacts in {artifacts.place} belong to another database (installation {owner}, this one is {own}); "
             "correct DATABASE_URL, DATA_DIR or ARTIFACTS_URL. If that database is gone for good, empty the folder, or "
-            f"delete {artifacts.owner_file}, after which what is in it is removed within a day as nobody's"
+            f"delete {artifacts.place}/{OWNER}, after which what is in it is removed within a day as nobody's"
         )

@@ -1,4 +1,4 @@
-"""Service and worker started alone, on PostgreSQL, a broker over TCP and a shared folder: by settings only.
+"""Service and worker started alone, on PostgreSQL, a broker over TCP and a shared folder or a bucket: by settings only.
 
 What becomes of them when something dies is in tests/faults.
 """
@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from parts.deployment import Deployment
+from parts.bucket import KEYS
+from parts.deployment import Deployment, free_port, running, runs_of, wait_until
 from parts.postgres import drop_database, fresh_database
 
 
@@ -52,3 +53,41 @@ def test_a_worker_publishes_into_the_project_of_its_job(deployment: Deployment) 
         assert deployment.client.get(path).status_code == 200
         assert deployment.client.get(path, headers=theirs).status_code == 404
     assert deployment.client.post("/predict", json=body, headers=theirs).status_code == 404
+
+
+@pytest.mark.waits
+def test_services_and_workers_that_share_a_bucket_need_no_folder_in_common(
+    tmp_path: Path, postgres: str, bucket_url: str
+) -> None:
+    """A data set sent to one service, trained by a worker, answered for by another service."""
+    url = fresh_database(postgres)
+    deployment = Deployment(tmp_path, url, artifacts_url=bucket_url)
+    try:
+        deployment.start_api()
+        worker = deployment.start_worker()
+        port = free_port()
+        deployment.start_api(port)
+        deployment.wait_for_api()
+        job_id = deployment.submit()
+        wait_until(lambda: runs_of(worker), 30)
+        runs = runs_of(worker)
+        assert not [
+            secret for pid, _, told in running() for secret in KEYS.values() if pid in runs and secret.encode() in told
+        ]
+        deployment.wait_for_status(job_id, "succeeded")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as other:
+            deployment.wait_for_api(other)
+            answer = other.post("/predict", json={"texts": ["the ripe apple"]})
+            assert answer.status_code == 200, answer.text
+            model_id = answer.json()["model"]["id"]
+            assert other.get(f"/jobs/{job_id}/report").json()["model_id"] == model_id
+            assert other.get(f"/models/{model_id}/archive").status_code == 200
+        assert {kind: len(deployment.artifacts.names(kind)) for kind in ("datasets", "models", "reports")} == {
+            "datasets": 1, "models": 1, "reports": 1
+        }  # fmt: skip
+        wait_until(lambda: deployment.artifacts.names("checkpoints") == [], 10)
+        assert deployment.client.delete(f"/models/{model_id}").status_code == 204
+        assert deployment.artifacts.names("models") == []
+    finally:
+        deployment.stop()
+        drop_database(url)

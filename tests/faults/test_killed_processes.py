@@ -24,11 +24,6 @@ def weights(deployment: Deployment, job_id: str) -> bytes:
     return (deployment.artifacts.open("models", model_id) / "model.safetensors").read_bytes()
 
 
-def resumed_steps(deployment: Deployment, job_id: str) -> list[int]:
-    """After which step each attempt but the first went on."""
-    return [int(words.split()[3]) for words in deployment.messages(job_id) if words.startswith("resumed after step")]
-
-
 def reached(deployment: Deployment, job_id: str, epoch: int) -> bool:
     return int(deployment.job(job_id).progress["epoch"]) >= epoch
 
@@ -38,7 +33,7 @@ def tried(deployment: Deployment, job_id: str, attempt: int) -> bool:
 
 
 def resumed(deployment: Deployment, job_id: str, times: int) -> bool:
-    return len(resumed_steps(deployment, job_id)) == times
+    return len(deployment.resumed_steps(job_id)) == times
 
 
 def test_a_training_run_killed_at_random_steps_ends_bit_for_bit_as_if_undisturbed(deploy: Deploy, long: bool) -> None:
@@ -66,7 +61,7 @@ def test_a_training_run_killed_at_random_steps_ends_bit_for_bit_as_if_undisturbe
     deployment.wait_for_status(disturbed, "succeeded", seconds=120)
     assert deployment.job(disturbed).attempt == kills + 1
     steps_per_epoch = deployment.job(disturbed).progress["total_steps"] // epochs
-    for step, first in zip(killed_at, resumed_steps(deployment, disturbed), strict=True):
+    for step, first in zip(killed_at, deployment.resumed_steps(disturbed), strict=True):
         assert step - first <= steps_per_epoch
     assert weights(deployment, undisturbed) == weights(deployment, disturbed)
 
@@ -100,7 +95,7 @@ def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(
     deployment.wait_for_status(job_id, "succeeded")
     assert deployment.job(job_id).attempt == 2
     if moment == "training":
-        assert before - resumed_steps(deployment, job_id)[0] <= 5
+        assert before - deployment.resumed_steps(job_id)[0] <= 5
     print(f"B2 {moment}: run gone after {gone:.1f} s, claimed again after {again:.1f} s of a lease of {lease:g} s")
 
 
@@ -232,8 +227,8 @@ def test_a_worker_that_is_asked_to_stop_hands_its_job_back_in_time(deploy: Deplo
     assert seconds < 30
     assert (handed.status, handed.crashes, handed.lease_owner) == ("queued", 0, None)
     deployment.start_worker()
-    wait_until(lambda: resumed_steps(deployment, job_id), 30)
-    (first,) = resumed_steps(deployment, job_id)
+    wait_until(lambda: deployment.resumed_steps(job_id), 30)
+    (first,) = deployment.resumed_steps(job_id)
     steps_per_epoch = handed.progress["total_steps"] // 30
     assert first >= handed.progress["step"] - steps_per_epoch
     assert (first % steps_per_epoch != 0) == (moment == "training"), (first, steps_per_epoch)

@@ -17,10 +17,11 @@ from parts.toy_text import choosing, columns
 from service import processes
 from service.jobs.embedded_broker import find_server
 from service.serve import listen
+from service.settings import read_settings
 from service.store import events, jobs
-from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.records import DEFAULT_PROJECT, EventRecord, JobRecord
+from service.store.remote_artifacts import open_artifacts
 from worker.process import RUN_ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +104,8 @@ class Deployment:
         self.parts: list[Part] = []
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", timeout=30)
         self.database = Database(self.database_url)
-        self.artifacts = ArtifactStore(Path(self.environment["ARTIFACTS_URL"]))
+        own = read_settings(artifacts_url=self.environment["ARTIFACTS_URL"], data_dir=root / "data-tests")
+        self.artifacts = open_artifacts(own)
         self.project = DEFAULT_PROJECT
         self.start_broker()
 
@@ -210,6 +212,10 @@ class Deployment:
     def events(self, job_id: str) -> list[EventRecord]:
         with self.database.read() as tx:
             return events.page(tx, self.project, job_id, 10_000, 0).data
+
+    def resumed_steps(self, job_id: str) -> list[int]:
+        """After which step each attempt but the first went on."""
+        return [int(words.split()[3]) for words in self.messages(job_id) if words.startswith("resumed after step")]
 
     def messages(self, job_id: str) -> list[str]:
         return [event.message for event in self.events(job_id)]

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from service.jobs.report import REPORT_JSON
 from service.store.artifacts import ArtifactStore
 from service.store.ids import new_id
 from worker.channel import Channel, Order
@@ -42,6 +43,8 @@ def train(order: Order, channel: Channel, artifacts: ArtifactStore) -> bool:
 def publish(order: Order, channel: Channel, artifacts: ArtifactStore) -> None:
     channel.send("phase", phase="publishing")
     model_id = new_id("mdl")
+    with artifacts.writing("reports", model_id) as folder:
+        (folder / REPORT_JSON).write_text("{}")
     with artifacts.staging() as staged:
         shutil.copytree(os.environ["LIGHT_MODEL"], staged, dirs_exist_ok=True)
         (staged / "MANIFEST.json").unlink()

@@ -8,7 +8,9 @@ from rich.progress import Progress
 
 from parts.deployment import free_port
 from service.access.keys import create_key, find_key, list_keys
-from service.demo import _follow, key_where_needed
+from service.datasets.ingest import Submission, build_dataset
+from service.datasets.warnings import dataset_warnings
+from service.demo import _follow, key_where_needed, sample
 from service.settings import Settings
 from service.store.database import Database
 from service.up import System
@@ -36,3 +38,8 @@ def test_it_waits_for_a_service_that_starts_again_until_it_is_asked_to_stop(sett
     threading.Timer(1, asked_to_stop.set).start()
     with httpx.Client(base_url=f"http://127.0.0.1:{free_port()}") as nobody, pytest.raises(KeyboardInterrupt):
         _follow(nobody, job, Progress(disable=True), System(settings), asked_to_stop)
+
+
+def test_the_cut_of_the_sample_leaks_nothing(settings: Settings) -> None:
+    dataset = build_dataset(Submission("sample", None, None, {"train": sample()["train"]}), settings)
+    assert dataset_warnings(dataset) == []

@@ -33,6 +33,22 @@ def test_origins_are_separated_by_commas() -> None:
     assert read_settings(cors_origins=", ".join(origins)).cors_origins == origins
 
 
+@pytest.mark.parametrize("url", ["s3://models", "s3://my.models-1/a/b_c/", "s3://models/v1.0"])
+def test_artifacts_may_be_in_a_bucket_with_copies_in_the_data_dir(url: str, tmp_path: Path) -> None:
+    settings = read_settings(artifacts_url=url, data_dir=tmp_path)
+    assert (settings.bucket_url, settings.artifacts_dir) == (url, tmp_path / "copies")
+    assert read_settings(artifacts_url="/srv/models").bucket_url is None
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://b", "s3://", "s3://Models", "s3://models/../x", "s3://key:secret@models", "gs://b"]
+)
+def test_what_is_no_bucket_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(SettingsInvalid, match=r"ARTIFACTS_URL: must be a folder, .* AWS_SECRET_ACCESS_KEY") as caught:
+        read_settings(artifacts_url=url)
+    assert "key:secret" not in caught.value.message
+
+
 def test_extra_base_models_are_separated_by_commas() -> None:
     assert read_settings(extra_base_models="a, b/c,,").extra_base_models == ("a", "b/c")
 
@@ -43,7 +59,6 @@ def test_extra_base_models_are_separated_by_commas() -> None:
         ("database_url", "mysql://h/d"),
         ("database_url", "postgresql://u:p@h:abc/d"),
         ("broker_url", "amqp://h"),
-        ("artifacts_url", "s3://b"),
         ("port", "70000"),
         ("cors_origins", "https://app.example/"),
         ("cors_origins", "https://a.example,app.example"),

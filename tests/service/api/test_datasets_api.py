@@ -61,6 +61,29 @@ def test_a_file_of_every_form_becomes_the_same_data_set(shared: TestClient, file
     assert response.json()["language"] == "english"
 
 
+def test_a_list_of_rows_becomes_the_same_data_set(shared: TestClient) -> None:
+    rows = [{"text": text, "label": label} for text, label in PAIRS]
+    response = shared.post("/datasets", json={"name": "fruit", "train": rows})
+    assert response.status_code == 201, response.text
+    assert response.json()["sha256"] == shared.post("/datasets", json=fruit(30)).json()["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("filename", "kind"),
+    [
+        ("train.json", "application/json"),
+        ("train.jsonl", "application/x-ndjson"),
+        ("train.csv", "text/csv; charset=utf-8"),
+        ("train.tsv", "Text/Tab-Separated-Values"),
+    ],
+)
+def test_a_file_without_an_extension_is_read_by_its_type(shared: TestClient, filename: str, kind: str) -> None:
+    files = {"train": ("data", FILES[filename], kind)}
+    response = shared.post("/datasets", files=files, data={"name": "fruit"})
+    assert response.status_code == 201, response.text
+    assert response.json()["sha256"] == shared.post("/datasets", json=fruit(30)).json()["sha256"]
+
+
 def test_lists_of_labels_are_for_deciding(shared: TestClient) -> None:
     body = shared.post("/datasets", json=moods(40)).json()
     assert body["task"] == "deciding"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.datasets.checks import check_labels, infer_task, to_examples
+from service.datasets.checks import check_labels, to_examples
 from service.datasets.complaints import Complaints
 from service.datasets.dataset import Dataset, Example, Scalar
 from service.datasets.rows import RawRow, RawSplit
@@ -27,31 +27,6 @@ def complaint_about(row: RawRow, task: Task = "choosing", **settings: Any) -> De
     assert len(details) == 1, details
     assert (details[0].split, details[0].row) == ("train", 0)
     return details[0]
-
-
-@pytest.mark.parametrize(
-    ("split", "task", "cells"),
-    [
-        (split_of("a", "b"), "choosing", []),
-        (split_of("a|b", ""), "choosing", []),  # not a table's cells: a label may look like this
-        (split_of(["a"], ["b"]), "deciding", []),
-        (split_of("a", ["b"]), "deciding", []),
-        (split_of("a", "b", cells=True), "choosing", []),
-        (split_of("a", "a|b", cells=True), "deciding", [1]),
-        (split_of(" ", "a", "|", cells=True), "deciding", [0, 2]),
-        (split_of("a", ["b"], "", cells=True), "deciding", []),
-    ],
-)
-def test_the_task_follows_from_the_form_of_the_labels(split: RawSplit, task: Task, cells: list[int]) -> None:
-    train = split_of("a", cells=split.cells)
-    assert infer_task({"train": train, "val": split}) == (task, [("val", row) for row in cells])
-
-
-@pytest.mark.parametrize("slip", ["", " ", "a|b"])
-@pytest.mark.parametrize("reverse", [False, True])
-def test_strings_beside_a_table_say_that_its_cells_are_for_choosing(slip: str, reverse: bool) -> None:
-    splits = {"train": split_of("a", "b"), "val": split_of("a", slip, cells=True)}
-    assert infer_task(dict(reversed(splits.items())) if reverse else splits) == ("choosing", [])
 
 
 def test_cells_are_split_and_stripped() -> None:

@@ -11,7 +11,7 @@ from parts.toy_text import choosing, columns
 from service.datasets import json_text
 from service.datasets.checks import to_examples
 from service.datasets.complaints import Complaints
-from service.datasets.formats import read_columns, read_file
+from service.datasets.formats import read_file, read_json
 from service.datasets.rows import RawRow, RawSplit
 from service.errors import DatasetInvalid, Detail, Unreadable, UnsupportedMedia
 from service.settings import read_settings
@@ -41,6 +41,8 @@ ROWS = [RawRow("one", "a", {}), RawRow("two, or more", "b", {})]
 FILES = {
     "t.json": '{"Text": ["one", "two, or more"], "Labels": ["a", "b"]}',
     "t.jsonl": '{"text": "one", "label": "a"}\n{"text": "two, or more", "labels": "b"}\n',
+    "t.ndjson": '{"text": "one", "label": "a"}\n{"text": "two, or more", "label": "b"}\n',
+    "records.json": '[{"text": "one", "label": "a"}, {"Text": "two, or more", "labels": "b"}]',
     "t.csv": 'text,label\none,a\n"two, or more",b\n',
     "t.tsv": "text\tlabel\none\ta\ntwo, or more\tb\n",
 }
@@ -84,11 +86,17 @@ def test_another_extension_is_refused_with_those_that_are_read(filename: str) ->
         read(filename, FILES["t.json"])
 
 
+@pytest.mark.parametrize("filename", ["t.xlsx", "T.XLS"])
+def test_a_workbook_is_refused_with_how_to_save_it(filename: str) -> None:
+    with pytest.raises(UnsupportedMedia, match=r"\.csv, .*; in Excel: File, Save As, CSV UTF-8"):
+        read(filename, b"PK")
+
+
 # -- JSON ---------------------------------------------------------------------------------------------
 
 
 def test_column_names_are_read_in_any_case_and_extra_columns_are_kept() -> None:
-    split = read_columns({"TEXT": ["x"], "label": [["a"]], "Source": [7]}, "train", Complaints())
+    split = read_json({"TEXT": ["x"], "label": [["a"]], "Source": [7]}, "train", Complaints())
     assert split == RawSplit([RawRow("x", ["a"], {"Source": 7})])
 
 
@@ -110,7 +118,7 @@ def test_column_names_are_read_in_any_case_and_extra_columns_are_kept() -> None:
 )
 def test_what_is_not_columns_is_told_so(value: object, field: str | None, words: str) -> None:
     complaints = Complaints()
-    assert read_columns(value, "val", complaints).rows == []
+    assert read_json(value, "val", complaints).rows == []
     detail = complaints.details[0]
     assert (detail.split, detail.field) == ("val", field)
     assert words in detail.message
@@ -145,6 +153,14 @@ def test_a_row_of_a_file_of_lines_is_named_with_the_line_that_it_begins_in(filen
     assert [(detail.row, detail.line) for detail in complaints.details] == [(1, 5)]
     with pytest.raises(DatasetInvalid, match=r"in split train, row 1 \(line 5 of the file\): is empty"):
         complaints.raise_if_any()
+
+
+def test_a_broken_record_is_named_and_the_rest_is_read_on() -> None:
+    details = read("t.json", '[{"text": "x", "label": "a"}, {"text": "y"}, ["z", "a"], {"text": "y", "label": "b"}]')[1]
+    assert [(detail.split, detail.row, detail.line, detail.field) for detail in details] == [
+        ("train", 1, None, "Labels"),
+        ("train", 2, None, None),
+    ]
 
 
 # -- tables -------------------------------------------------------------------------------------------

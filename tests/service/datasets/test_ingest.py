@@ -164,13 +164,26 @@ def test_warnings_name_rows_of_train_as_it_was_sent(shelter: Shelter) -> None:
     assert rows["leakage"] == [("test", row) for row in range(6)]
 
 
-def test_near_duplicates_that_the_cut_parts_are_named_as_sent(shelter: Shelter) -> None:
-    texts, labels = choosing(30)
-    train = columns([*texts, *(f"{text}!" for text in texts)], [*labels, *labels])
-    (warning,) = (w for w in shelter.store(submission(train=train)).warnings if w["code"] == "near_leakage")
+def test_near_duplicates_are_not_parted_by_the_cut(shelter: Shelter) -> None:
+    texts, labels = choosing(60)
+    again = [text.replace("a", "", 1) + "!" for text in texts]
+    for seed in range(3):
+        record = shelter.store(submission(Cut(seed=seed), train=columns([*texts, *again], [*labels, *labels])))
+        assert [w["message"] for w in record.warnings if w["code"] == "near_leakage"] == []
+        assert {name: split["rows"] for name, split in record.splits.items()} == pytest.approx(
+            {"train": 72, "val": 24, "test": 24}, abs=4
+        )
+
+
+def test_near_duplicates_that_the_cut_must_part_are_named_as_sent(shelter: Shelter) -> None:
+    """All rows of a label follow one template."""
+    texts = [f"a {'good' if row % 2 else 'bad'} film, seen {row} times" for row in range(200)]
+    record = shelter.store(submission(train=columns(texts, ["a", "b"] * 100)))
+    assert {name: split["rows"] for name, split in record.splits.items()} == {"train": 120, "val": 40, "test": 40}
+    (warning,) = (w for w in record.warnings if w["code"] == "near_leakage")
     assert {row["split"] for row in warning["rows"]} == {"train"}
     (later, earlier) = re.findall(r"row (\d+) of train", warning["message"])
-    assert abs(int(later) - int(earlier)) == 30
+    assert (int(later) - int(earlier)) % 2 == 0
 
 
 def test_files_of_before_are_read_without_the_rows_that_were_sent(shelter: Shelter) -> None:
@@ -187,7 +200,7 @@ def test_files_of_before_are_read_without_the_rows_that_were_sent(shelter: Shelt
 @pytest.mark.parametrize(
     ("cells", "task", "rows"),
     [
-        ({17: ""}, None, [17]),
+        ({17: "", 4: "a|b"}, None, [4, 17]),
         ({17: "a|b", 3: "b | a"}, None, [3, 17]),
         ({17: "", 3: "", 4: "a|b"}, None, None),  # a tenth: this is meant so
         ({17: ""}, "deciding", None),
@@ -206,6 +219,20 @@ def test_few_cells_that_decide_the_task_are_named(
         [] if rows is None else [[{"split": "train", "row": row} for row in rows]]
     )
     assert all("send task=choosing, or fill the cells" in warning["message"] for warning in found)
+
+
+@pytest.mark.parametrize("empty", [1, 3, 15])
+def test_rows_without_a_label_are_named_where_they_alone_made_the_task_deciding(shelter: Shelter, empty: int) -> None:
+    """A table that is labelled only in part looks the same as one where no label applies to the rest."""
+    cells = ["" if row < empty else "ab"[row % 2] for row in range(30)]
+    table = "\n".join(["text,label", *(f"text {row},{label}" for row, label in enumerate(cells)), "more,a|"]).encode()
+    sent: dict[str, object] = {"train": Upload("a.csv", table)}
+    (warning,) = (w for w in shelter.store(Submission("x", None, None, sent)).warnings if w["code"] == "task_inferred")
+    assert warning["message"].startswith(f"{empty} label cell{'s' * (empty > 1)} of 31 without a label")
+    assert "label or remove them and send task=choosing; if no label is meant, send task=deciding" in warning["message"]
+    assert warning["rows"] == [{"split": "train", "row": row} for row in range(empty)]
+    said = shelter.store(Submission("x", "deciding", None, sent))
+    assert "task_inferred" not in [warning["code"] for warning in said.warnings]
 
 
 def test_another_seed_cuts_otherwise(shelter: Shelter) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from parts.toy_text import PROSE
 from service.datasets import near_duplicates as module
-from service.datasets.near_duplicates import common_letters, letters_of, near_duplicates, too_many
+from service.datasets.near_duplicates import common_letters, letters_of, near_duplicates, near_kinds, too_many
 
 FILLER = [text for texts in PROSE.values() for text in texts]
 SAME = [
@@ -93,6 +93,38 @@ def test_blocks_do_not_change_what_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     assert near_duplicates(later, earlier, thorough=True) == whole
 
 
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_what_says_the_same_is_of_one_kind(one: str, other: str) -> None:
+    kinds = near_kinds([one, *FILLER, other], thorough=True)
+    assert kinds == [0, *range(1, len(FILLER) + 1), 0]
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+def test_what_says_something_else_is_of_another_kind(one: str, other: str) -> None:
+    assert near_kinds([other, *FILLER, one], thorough=True) == list(range(len(FILLER) + 2))
+
+
+def test_texts_that_are_alike_over_others_are_of_one_kind() -> None:
+    text, more = "The train to the old harbour was late again, so we all waited at the station", "really quite awfully"
+    chain = [" ".join([text, *more.split()[:words]]) for words in range(4)]
+    assert not near_duplicates(chain[:1], chain[-1:], thorough=True)
+    assert near_kinds(chain, thorough=True) == [0] * 4
+
+
+def test_equal_texts_are_of_one_kind_however_short() -> None:
+    texts = ["good", "bad", " GOOD", "bad!", "Please cancel order 7", "please cancel order, 8", "Please cancl order 7"]
+    assert near_kinds(texts, thorough=False) == [0, 1, 0, 3, 4, 4, 6]
+    assert near_kinds([], thorough=True) == []
+
+
+def test_blocks_do_not_change_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [text for pair in SAME for text in pair]
+    whole = near_kinds(texts, thorough=True)
+    assert whole == [index - index % 2 for index in range(len(texts))]
+    monkeypatch.setattr(module, "BLOCK", 1)
+    assert near_kinds(texts, thorough=True) == whole
+
+
 def test_too_many_texts_or_letters_are_not_searched() -> None:
     assert (too_many(["a"] * 3, 3), too_many(["a"] * 4, 3)) == (False, True)
     assert too_many(["a" * 10_000] * 5000) is False  # a text counts for what is compared of it
@@ -122,4 +154,5 @@ def test_five_thousand_texts_take_little_time() -> None:
     texts = [template.format(name, name[::-1], name[3:] + name[:3]) for name in names]
     start = time.process_time()
     near_duplicates(texts[3000:], texts[:3000], thorough=True)
-    assert time.process_time() - start < 10  # about one second on a free core
+    near_kinds(texts, thorough=True)
+    assert time.process_time() - start < 15  # about three seconds on a busy core

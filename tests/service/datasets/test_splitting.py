@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parts.toy_text import choosing, deciding
-from service.datasets.splitting import iterative_stratification
+from service.datasets.splitting import cut_rows, iterative_stratification
 
 THIRDS = {"train": 0.6, "val": 0.2, "test": 0.2}
 LABELS = "abcdefg"
@@ -80,6 +80,18 @@ def test_shares_are_kept_where_texts_repeat(rows_a_label: int) -> None:
     for label in "abc":
         for name, share in THIRDS.items():
             assert abs(got[label, name] - share * rows_a_label) <= 1
+
+
+@pytest.mark.parametrize("large", [3, 30, 60])
+def test_a_large_coarse_kind_is_parted_where_a_label_would_miss_its_shares_and_small_ones_are_not(large: int) -> None:
+    labels = [("a",)] * 60 + [("b",)] * 40
+    coarse = [0] * large + [1 + row // 2 for row in range(large, 100)]
+    names = cut_rows(labels, THIRDS, 0, coarse, range(100))
+    assert Counter(names) == pytest.approx({"train": 60, "val": 20, "test": 20}, abs=1)
+    parted = [
+        kind for kind in set(coarse) if len({name for name, own in zip(names, coarse, strict=True) if own == kind}) > 1
+    ]
+    assert parted == [0] * (large > 36)
 
 
 @given(st.integers(0, 60), st.integers(0, 60), SEEDS)

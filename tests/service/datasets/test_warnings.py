@@ -189,6 +189,21 @@ def test_rows_whose_label_is_made_of_others_are_named(label: str, joined: bool) 
         assert warning["rows"] == at(("train", 4), ("train", 6), ("val", 3), ("test", 0))
 
 
+@pytest.mark.parametrize("label", ["NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "-", "."])
+def test_rows_whose_label_is_a_missing_value_are_named(label: str) -> None:
+    rows = {split: [(text, label if own == "b" else own) for text, own in rows] for split, rows in clean().items()}
+    warning = only(rows, "missing_value_label")
+    assert warning["message"].startswith(f"{label!r} in 35 rows is learnt as a label")
+    assert "label these rows or remove them" in warning["message"]
+    assert warning["rows"][:2] == at(("train", 1), ("train", 3))
+
+
+@pytest.mark.parametrize("label", ["none", "nano", "no", "--", "Nan Goldin"])
+def test_other_labels_are_no_missing_values(label: str) -> None:
+    rows = {split: [(text, label if own == "b" else own) for text, own in rows] for split, rows in clean().items()}
+    assert warnings_of(rows) == {}
+
+
 def test_labels_with_few_examples_are_named_rarest_first() -> None:
     rows = clean()
     rows["train"] = [(text, "abcd"[min(row // 8, 3)]) for row, text in enumerate(sentences(28))]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import ArtifactCorrupt, NotFound
-from service.store.artifacts import MANIFEST, ArtifactStore
+from service.store.artifacts import MANIFEST, OWNER, ArtifactStore
 
 
 def publish(store: ArtifactStore, name: str = "m") -> Path:
@@ -20,7 +20,7 @@ def publish(store: ArtifactStore, name: str = "m") -> Path:
 def test_whoever_claims_the_folder_first_owns_it(artifacts: ArtifactStore) -> None:
     assert artifacts.owned_by("ins_1") == "ins_1"
     assert ArtifactStore(artifacts.root).owned_by("ins_2") == "ins_1"
-    assert sorted(path.name for path in artifacts.root.iterdir()) == [".aside", artifacts.owner_file.name]
+    assert sorted(path.name for path in artifacts.root.iterdir()) == [".aside", OWNER]
 
 
 def test_what_was_published_can_be_opened(artifacts: ArtifactStore) -> None:

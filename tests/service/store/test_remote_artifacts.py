@@ -1,0 +1,404 @@
+"""Folders in a bucket, through a door that fails as networks do."""
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import obstore
+import pytest
+
+from parts.bucket import NAME, Door, Fault
+from service.errors import ArtifactCorrupt, DiskFull, NotFound, SettingsInvalid, Unavailable
+from service.settings import read_settings
+from service.store.artifacts import MANIFEST, ArtifactStore
+from service.store.buckets import BLOCK, Bucket
+from service.store.database import Database
+from service.store.installation import check_same_installation
+from service.store.remote_artifacts import RemoteArtifacts, open_artifacts
+
+CONTENT = {"weights": b"0123456789" * 1000, "sub/config.json": b"{}", "empty": b""}
+Machine = Callable[[str], RemoteArtifacts]
+
+
+@pytest.fixture
+def bucket(bucket_url: str) -> Bucket:
+    """Less patient than the program's own."""
+    return Bucket(bucket_url, request_seconds=1, retry_seconds=1.5)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, bucket: Bucket) -> Machine:
+    """Each has a disk of its own."""
+    return lambda name: RemoteArtifacts(tmp_path / name, bucket, cache_bytes=1_000_000)
+
+
+@pytest.fixture
+def here(machine: Machine) -> RemoteArtifacts:
+    return machine("here")
+
+
+@pytest.fixture
+def there(machine: Machine) -> RemoteArtifacts:
+    return machine("there")
+
+
+def publish(store: ArtifactStore, name: str = "m", content: dict[str, bytes] = CONTENT) -> str:
+    with store.staging() as folder:
+        for relative, data in content.items():
+            (folder / relative).parent.mkdir(exist_ok=True)
+            (folder / relative).write_bytes(data)
+        return store.publish(folder, "models", name)
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def keys(bucket: Bucket, folder: str = "models") -> list[str]:
+    return sorted(found.key for found in bucket.list(folder))
+
+
+# -- what one machine publishes, another has ------------------------------------------------------------
+
+
+def test_what_was_published_is_opened_elsewhere_and_asked_for_once(
+    here: RemoteArtifacts, there: RemoteArtifacts, door: Door
+) -> None:
+    manifest = publish(here)
+    assert there.names("models") == ["m"]
+    assert read(there.open("models", "m", manifest_sha256=manifest)) == CONTENT
+    asked = len(door.seen)
+    there.open("models", "m", manifest_sha256=manifest)
+    here.open("models", "m", manifest_sha256=manifest)
+    assert there.size("models", "m") == here.size("models", "m") == sum(map(len, CONTENT.values()))
+    assert len(door.seen) == asked
+
+
+def test_large_files_go_in_parts_and_come_in_blocks(here: RemoteArtifacts, there: RemoteArtifacts, door: Door) -> None:
+    content = {"weights": os.urandom(2 * BLOCK + 5)}
+    publish(here, content=content)
+    assert door.count("PUT", "partNumber=3") == 1
+    assert read(there.open("models", "m")) == content
+    assert door.count("GET", "/weights") == 3
+
+
+def test_what_a_run_published_beside_the_store_is_shared(here: RemoteArtifacts, there: RemoteArtifacts) -> None:
+    manifest = publish(ArtifactStore(here.root))
+    with pytest.raises(NotFound):
+        there.open("models", "m")
+    here.share("models", "m")
+    here.share("models", "m")
+    assert read(there.open("models", "m", manifest_sha256=manifest)) == CONTENT
+
+
+def test_nothing_is_seen_before_it_is_whole(here: RemoteArtifacts, there: RemoteArtifacts, door: Door) -> None:
+    door.fail("403", "PUT", MANIFEST)
+    with pytest.raises(Unavailable):
+        publish(here)
+    with pytest.raises(NotFound):
+        there.open("models", "m")
+    assert there.names("models") == ["m"]  # for the sweep to find
+    assert not here.path("models", "m").exists()
+    here.remove("models", "m")
+    assert there.names("models") == []
+
+
+def test_what_is_removed_is_gone_everywhere_manifest_first(
+    here: RemoteArtifacts, there: RemoteArtifacts, door: Door, bucket: Bucket
+) -> None:
+    publish(here)
+    publish(here, "m2")
+    door.seen.clear()
+    here.remove("models", "m")
+    deletes = [line for line in door.seen if line.startswith(("POST", "DELETE"))]
+    assert len(deletes) == 2
+    assert {key.split("/")[1] for key in keys(bucket)} == {"m2"}
+    assert here.names("models") == there.names("models") == ["m2"]
+    with pytest.raises(NotFound):
+        there.open("models", "m")
+
+
+def test_the_manifest_goes_before_the_files(here: RemoteArtifacts, there: RemoteArtifacts, door: Door) -> None:
+    publish(here)
+    door.fail("403", "GET", "list-type")  # dies after the first step
+    here.remove("models", "m")
+    with pytest.raises(NotFound):
+        there.open("models", "m")
+
+
+def test_a_bucket_that_is_away_keeps_what_is_removed_for_a_sweep(
+    here: RemoteArtifacts, there: RemoteArtifacts, door: Door
+) -> None:
+    publish(here)
+    door.shut = True
+    here.remove("models", "m")
+    door.shut = False
+    assert there.names("models") == ["m"]
+
+
+def test_names_are_told_by_age(here: RemoteArtifacts, there: RemoteArtifacts) -> None:
+    publish(here)
+    assert there.names("models", older_than_seconds=60) == []
+    assert there.names("models") == here.names("models") == ["m"]
+
+
+# -- two writers ----------------------------------------------------------------------------------------
+
+
+def test_of_two_writers_one_wins_and_nothing_is_mixed(here: RemoteArtifacts, machine: Machine, bucket: Bucket) -> None:
+    contents = [{"weights": bytes([number]) * 1000, f"own-{number}": b"x"} for number in range(4)]
+    outcomes: list[int] = []
+
+    def write(number: int) -> None:
+        try:
+            publish(machine(f"writer-{number}"), content=contents[number])
+            outcomes.append(number)
+        except FileExistsError:
+            pass
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = outcomes
+    assert read(here.open("models", "m")) == contents[winner]
+    assert len(keys(bucket)) == 3  # the others' files have gone with them
+
+
+def test_nothing_is_ever_overwritten(here: RemoteArtifacts, there: RemoteArtifacts) -> None:
+    publish(here)
+    for store in (here, there):
+        with pytest.raises(FileExistsError):
+            publish(store, content={"weights": b"other"})
+    assert read(there.open("models", "m")) == CONTENT
+
+
+def test_whoever_claims_the_bucket_first_owns_it(here: RemoteArtifacts, there: RemoteArtifacts) -> None:
+    assert here.owned_by("ins_1") == "ins_1"
+    assert there.owned_by("ins_2") == "ins_1"
+
+
+def test_a_bucket_of_another_database_is_refused(here: RemoteArtifacts, sqlite: Database, bucket_url: str) -> None:
+    here.owned_by("ins_1")
+    with pytest.raises(SettingsInvalid, match=f"belong to another database.* delete {bucket_url}/INSTALLATION"):
+        check_same_installation(sqlite, here)
+
+
+# -- faults ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["503", "reset", "lost answer", "409", "hang"])
+def test_a_write_that_fails_is_done_again(
+    fault: Fault, here: RemoteArtifacts, there: RemoteArtifacts, door: Door
+) -> None:
+    door.fail(fault, "PUT", MANIFEST, times=1 if fault == "hang" else 2)
+    if fault != "409":  # which only a condition can be answered with
+        door.fail(fault, "PUT", "/weights", times=1)
+    manifest = publish(here)
+    assert read(there.open("models", "m", manifest_sha256=manifest)) == CONTENT
+
+
+@pytest.mark.parametrize("fault", ["503", "reset", "half", "hang"])
+def test_a_read_that_fails_is_done_again(
+    fault: Fault, here: RemoteArtifacts, there: RemoteArtifacts, door: Door
+) -> None:
+    publish(here)
+    door.fail(fault, "GET", "/weights")
+    assert read(there.open("models", "m")) == CONTENT
+
+
+@pytest.mark.parametrize(
+    "call", [publish, lambda store: store.open("models", "n"), lambda store: store.names("models")]
+)
+def test_a_bucket_that_is_away_is_told_in_time(
+    call: Callable[[RemoteArtifacts], object], here: RemoteArtifacts, door: Door
+) -> None:
+    door.shut = True
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match=r"does not answer \(503 Service Unavailable\); try again") as caught:
+        call(here)
+    assert time.monotonic() - began < 6
+    assert 3 < len(door.seen) < 20  # again and again, and less and less often
+    assert caught.value.retry_after
+    assert [path for path in here.root.rglob("*") if path.is_file()] == []
+
+
+def test_keys_that_are_refused_are_named(here: RemoteArtifacts, door: Door) -> None:
+    door.fail("403", "PUT")
+    with pytest.raises(Unavailable, match="AWS_ACCESS_KEY_ID"):
+        publish(here)
+
+
+# -- what a bucket answers is checked before it is believed -----------------------------------------------
+
+
+def damage(bucket: Bucket, ending: str, data: bytes) -> None:
+    (key,) = [key for key in keys(bucket) if key.endswith(ending)]
+    obstore.put(bucket._store, key, data)
+
+
+@pytest.mark.parametrize("data", [b"9" * 10_000, b"0123456789" * 999, b"", CONTENT["weights"][:-1] + b"x"])
+def test_other_files_than_its_own_are_refused(
+    data: bytes, here: RemoteArtifacts, there: RemoteArtifacts, bucket: Bucket
+) -> None:
+    publish(here)
+    damage(bucket, "/weights", data)
+    with pytest.raises(ArtifactCorrupt, match="weights"):
+        there.open("models", "m")
+    assert not there.path("models", "m").exists()
+
+
+def test_a_file_that_is_gone_is_missed(here: RemoteArtifacts, there: RemoteArtifacts, bucket: Bucket) -> None:
+    publish(here)
+    bucket.delete([key for key in keys(bucket) if key.endswith("/weights")])
+    with pytest.raises(ArtifactCorrupt, match="weights"):
+        there.open("models", "m")
+
+
+def hostile(name: str, **entry: object) -> bytes:
+    return json.dumps({"files": {name: {"bytes": 2, "sha256": hashlib.sha256(b"{}").hexdigest()} | entry}}).encode()
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        hostile("../escaped"),
+        hostile("a/../../escaped"),
+        hostile("/tmp/escaped"),
+        hostile("a//escaped"),
+        hostile("./escaped"),
+        hostile("..\\escaped"),
+        hostile("a\x00"),
+        hostile(""),
+        hostile(MANIFEST),
+        hostile("a" * 300),
+        hostile("a", bytes=-1),
+        hostile("a", bytes="2"),
+        hostile("a", bytes=True),
+        hostile("a", sha256="../../x"),
+        hostile("a", sha256=None),
+        b'{"files": []}',
+        b'{"files": {"a": 1}}',
+        b"[]",
+        b"[" * 100_000,
+        b"\xff",
+        hostile("a") + b" " * 2_000_000,
+        b"",
+    ],
+)
+def test_manifests_that_we_would_not_have_written_are_refused(
+    manifest: bytes, there: RemoteArtifacts, bucket: Bucket, tmp_path: Path
+) -> None:
+    bucket.create(f"models/m/{MANIFEST}", manifest)
+    with pytest.raises(ArtifactCorrupt, match=MANIFEST):
+        there.open("models", "m")
+    assert not list(tmp_path.rglob("*escaped*"))
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a")])
+def test_a_file_that_is_another_ones_folder_is_refused(
+    names: tuple[str, str], there: RemoteArtifacts, bucket: Bucket
+) -> None:
+    entry = {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+    bucket.create(f"models/m/{MANIFEST}", json.dumps({"files": dict.fromkeys(names, entry)}).encode())
+    with pytest.raises(ArtifactCorrupt):
+        there.open("models", "m")
+
+
+def test_more_than_there_is_room_for_is_not_begun(there: RemoteArtifacts, bucket: Bucket, door: Door) -> None:
+    bucket.create(f"models/m/{MANIFEST}", hostile("huge", bytes=10**18))
+    with pytest.raises(DiskFull):
+        there.open("models", "m")
+    assert door.count("GET", "/huge") == 0
+
+
+def test_another_folder_than_was_published_is_found_out(here: RemoteArtifacts, there: RemoteArtifacts) -> None:
+    manifest = publish(here)
+    here.remove("models", "m")
+    publish(here, content={"weights": b"other"})
+    for store in (here, there):
+        with pytest.raises(ArtifactCorrupt):
+            store.open("models", "m", manifest_sha256=manifest)
+        assert not store.path("models", "m").exists()
+
+
+# -- the copies -------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_copy_is_fetched_again(here: RemoteArtifacts) -> None:
+    publish(here)
+    (here.path("models", "m") / "weights").write_bytes(b"damaged")
+    assert read(here.open("models", "m")) == CONTENT
+
+
+def test_copies_that_were_not_used_for_longest_leave_and_come_back(here: RemoteArtifacts) -> None:
+    for number, name in enumerate(["old", "used", "new"]):
+        publish(here, name, {"weights": bytes(400_000)})
+        os.utime(here.path("models", name), (1000 + number, 1000 + number))
+    with here.writing("checkpoints", "job_1/1-1") as folder:
+        (folder / "state").write_bytes(bytes(2_000_000))
+    os.utime(here.path("checkpoints", "job_1"), (1, 1))
+    here.open("models", "old")
+    here.sweep()
+    assert sorted(path.name for path in (here.root / "models").iterdir()) == ["new", "old"]
+    assert here.path("checkpoints", "job_1/1-1").exists()
+    assert len(read(here.open("models", "used"))["weights"]) == 400_000
+
+
+def test_what_is_in_use_stays_whatever_room_it_takes(here: RemoteArtifacts) -> None:
+    publish(here, content={"weights": bytes(2_000_000)})
+    here.sweep()
+    assert here.path("models", "m").exists()
+
+
+# -- settings -----------------------------------------------------------------------------------------------
+
+
+def refusal(url: str, tmp_path: Path) -> str:
+    with pytest.raises(SettingsInvalid) as caught:
+        open_artifacts(read_settings(artifacts_url=url, data_dir=tmp_path)).owned_by("ins_1")
+    return caught.value.message
+
+
+def test_a_start_with_a_wrong_bucket_or_wrong_keys_says_what_to_set(
+    tmp_path: Path, bucket_url: str, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "there is no such bucket" in refusal("s3://nobody-has-this", tmp_path)
+    door.fail("403", "GET")
+    assert "set AWS_ACCESS_KEY_ID" in refusal(bucket_url, tmp_path)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert "AWS_… do not go together (Generic S3 error: Missing AccessKeyId)" in refusal(bucket_url, tmp_path)
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", door.address)  # the machine's cloud, which has no keys for us either
+    door.fail("403", "PUT", "/latest/")
+    assert "set AWS_ACCESS_KEY_ID" in refusal(bucket_url, tmp_path)
+
+
+@pytest.mark.parametrize("address", ["no address", "localhost:9000", "http://a b", "https://host/path", "ftp://host"])
+def test_an_address_that_is_none_says_what_to_set(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    assert refusal(f"s3://{NAME}", tmp_path).startswith("AWS_ENDPOINT_URL must be like https://host")
+
+
+def test_an_owner_that_is_none_of_ours_says_what_to_set(tmp_path: Path, bucket_url: str, bucket: Bucket) -> None:
+    bucket.create("INSTALLATION", b"x" * 2000)
+    assert "choose another prefix" in refusal(bucket_url, tmp_path)
+
+
+def test_a_start_without_a_server_says_what_to_set(tmp_path: Path, bucket_url: str, door: Door) -> None:
+    door.close()
+    impatient = RemoteArtifacts(tmp_path, Bucket(bucket_url, retry_seconds=1), 0)
+    with pytest.raises(SettingsInvalid, match=f"ARTIFACTS_URL={bucket_url} cannot be used.*set AWS_ENDPOINT_URL"):
+        impatient.owned_by("ins_1")
+
+
+def test_a_folder_needs_no_client_for_buckets(tmp_path: Path) -> None:
+    assert type(open_artifacts(read_settings(data_dir=tmp_path, artifacts_url=None))) is ArtifactStore
