@@ -18,6 +18,8 @@ from service.api.following import Following
 from service.api.guard import check_every_route
 from service.api.head import HeadAsGet
 from service.api.observe import Observer
+from service.api.origins import Origins
+from service.api.root_path import RootPath, must_be_no_route
 from service.api.text_lines import MEDIA_TYPES
 from service.errors import ClassiglotError
 from service.inference.engine import Engine
@@ -35,12 +37,15 @@ from service.store.remote_artifacts import open_artifacts
 
 log = get_logger(__name__)
 DESCRIPTION = "Fine-tunes and serves text classifiers in 100+ languages from a few hundred labelled examples."
-
+RESOURCES = (datasets, jobs, events, models, predict_lines, predict, system)
 DATABASE_PATIENCE = 3.5  # seconds: readiness turns within five
 
 
 def create_app(settings: Settings, closing: threading.Event | None = None) -> FastAPI:
-    """The ASGI application. Nothing is opened before its lifespan begins; `closing` is set when its end is near."""
+    """The ASGI application. Nothing is opened before its lifespan begins; `closing` is set when its end is near.
+
+    Raises: SettingsInvalid.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -65,16 +70,22 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
         version=version("classiglot"),
         lifespan=lifespan,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # what generated clients call their functions
+        redirect_slashes=False,  # by `problems`, in its own way
     )
     app.add_middleware(HeadAsGet)
     app.add_middleware(
         BodyLimit, uploads=settings.max_upload_bytes, others=settings.max_request_bytes, streamed=MEDIA_TYPES
     )
+    if settings.cors_origins:
+        app.add_middleware(Origins, allowed=settings.cors_origins)
     app.add_middleware(Observer)
+    app.add_middleware(RootPath, root_path=settings.root_path)
     problems.install(app)
-    for resource in (datasets, jobs, events, models, predict_lines, predict, system):
+    for resource in RESOURCES:
         app.include_router(resource.router)
         check_every_route(resource.router)
+    must_be_no_route(settings.root_path, [*app.routes, *(route for each in RESOURCES for route in each.router.routes)])
     return app
 
 

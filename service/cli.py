@@ -1,10 +1,12 @@
 """The command `classiglot`."""
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from service import processes
@@ -14,20 +16,27 @@ from service.settings import Settings, make_data_dir, read_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to end
     options = build_parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        sys.stdout.flush()
         return status
     except ClassiglotError as error:
         print(f"classiglot: {error.message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever reads what is printed has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains of it at its own end
+        return 141
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Every command and its options; the deployment's files are checked against it."""
     parser = argparse.ArgumentParser(prog="classiglot", description="Fine-tune and serve text classifiers over HTTP.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('classiglot')}")
     commands = parser.add_subparsers(required=True, metavar="command")
     data_dir = argparse.ArgumentParser(add_help=False)
     data_dir.add_argument("--data-dir", type=Path, help="folder of everything kept (DATA_DIR, default ./data)")
@@ -98,7 +107,8 @@ def _demo(options: argparse.Namespace) -> int:
 def _sample(_: argparse.Namespace) -> int:
     from service.demo import sample
 
-    print(json.dumps(sample(), ensure_ascii=False, indent=1))
+    text = json.dumps(sample(), ensure_ascii=False, indent=1) + "\n"
+    sys.stdout.buffer.write(text.encode())  # UTF-8, as a body must be, whatever the terminal's encoding is
     return 0
 
 

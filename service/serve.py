@@ -12,6 +12,7 @@ from service.access.gate import must_have_key
 from service.app import create_app
 from service.deadlines import IDLE_SECONDS, punctual
 from service.errors import SettingsInvalid
+from service.jobs.embedded_broker import tell_of_no_broker
 from service.logs import configure_logs
 from service.settings import Settings
 from service.versions import check_packages
@@ -27,6 +28,7 @@ def serve(settings: Settings) -> int:
     configure_logs(settings.log_level, process="api")
     check_packages()
     must_have_key(settings)
+    tell_of_no_broker(settings)
     closing = threading.Event()
     config = uvicorn.Config(
         create_app(settings, closing),

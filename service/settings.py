@@ -58,6 +58,11 @@ class Settings(BaseSettings):
     # the HTTP edge
     host: str = Field(default="127.0.0.1", description="address the service listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="port the service listens on")
+    root_path: str = Field(default="", description="path under which a proxy shows the service, such as `/classiglot`")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="origins whose pages may ask with a key, such as `https://app.example`, separated by commas",
+    )
     drain_seconds: float = Field(
         default=0, ge=0, description="how long a service that stops is unready but still answers, for load balancers"
     )
@@ -143,10 +148,27 @@ class Settings(BaseSettings):
     def _absolute(cls, folder: Path | None) -> Path | None:
         return folder.expanduser().absolute() if folder else None
 
-    @field_validator("extra_base_models", mode="before")
+    @field_validator("extra_base_models", "cors_origins", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _known_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and not re.fullmatch(
+                r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?", origin
+            ):
+                raise ValueError("must be origins as browsers send them, such as https://app.example:8443, or `*`")
+        return origins
+
+    @field_validator("root_path")
+    @classmethod
+    def _known_path(cls, path: str) -> str:
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", path):
+            raise ValueError("must be a path such as /classiglot, of letters, digits and `. _ ~ -` between slashes")
+        return path.rstrip("/")
 
     @field_validator("database_url")
     @classmethod

@@ -16,7 +16,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_in_the_table_as_it_is(name: str) -> None:
     field = Settings.model_fields[name]
-    default = "" if field.default in (None, ()) else f"`{field.default}` "
+    default = "" if field.default in (None, (), "") else f"`{field.default}` "
     assert f"| `{name.upper()}` | {default}| {field.description} |" in README
 
 

@@ -9,6 +9,7 @@ import warnings
 from celery.platforms import SecurityWarning
 from celery.signals import worker_shutting_down
 
+from service.jobs.embedded_broker import tell_of_no_broker
 from service.jobs.queue import Doorbell, make_celery
 from service.jobs.sweep import Sweeper
 from service.logs import configure_logs, get_logger
@@ -29,6 +30,7 @@ def run_worker(settings: Settings) -> None:
     """Works until SIGTERM or SIGINT; runs under way are then checkpointed and handed back. Raises: SettingsInvalid."""
     configure_logs(settings.log_level, process="worker")
     check_packages()
+    tell_of_no_broker(settings)
     _close_standard_output()
     warnings.simplefilter("ignore", SecurityWarning)  # about root and pickle: nothing but JSON is accepted here
     database = Database(settings.sql_url)

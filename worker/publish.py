@@ -168,4 +168,5 @@ def _metrics(report: Report) -> Json:
         "test_micro_f1": test.micro_f1,
         "test_ece": report.calibration.after.ece,
         "test_rows": test.rows,
+        **({"thresholds": report.thresholds} if report.thresholds else {}),
     }

@@ -40,8 +40,8 @@ def create_key(
         raise Unacceptable(f"unknown scopes: {', '.join(unknown) or 'none given'}; choose from {', '.join(SCOPES)}")
     if not PROJECT.fullmatch(project):
         raise Unacceptable("a project's name has up to 40 of a-z, 0-9, - and _, and starts with a letter or a digit")
-    if not name.strip() or len(name) > 100:
-        raise Unacceptable("a key's name has 1 to 100 characters; say whose it is")
+    if not name.strip() or len(name) > 100 or not name.isprintable():  # a terminal obeys some that are not
+        raise Unacceptable("a key's name has 1 to 100 characters, all of them printable; say whose it is")
     if expires_in_days is not None and not 0 < expires_in_days < 36_500:
         raise Unacceptable("a key's lifetime is more than 0 and less than 36500 days; leave it out for one without end")
     secret = secrets.token_urlsafe(32)

@@ -19,7 +19,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        large = scope["path"].rstrip("/") == "/datasets" or content_type(scope) in self.streamed
+        large = scope["path"].rstrip("/") == f"{scope['root_path']}/datasets" or content_type(scope) in self.streamed
         body = _Body(scope, receive, send, self.uploads if large else self.others)
         await self.app(scope, body.receive, body.send)
 

@@ -12,7 +12,19 @@ from starlette.exceptions import HTTPException
 from service.api import examples
 from service.api.body_limit import content_type
 from service.api.context import Context, In
-from service.api.fields import After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, rfc3339
+from service.api.fields import (
+    AfterDataset,
+    Body,
+    Id,
+    IdempotencyKey,
+    Language,
+    Limit,
+    Name,
+    PageOf,
+    Time,
+    WithName,
+    rfc3339,
+)
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.problems import responses
 from service.datasets.dataset import SPLITS
@@ -58,7 +70,7 @@ _COLUMNS = {
         "Text": {"type": "array", "items": {"type": "string"}},
         "Labels": {"type": "array", "items": _LABEL},
     },
-    "additionalProperties": {"type": "array"},
+    "additionalProperties": {"type": "array", "items": {}},
 }
 _ROW = {
     "type": "object",
@@ -117,7 +129,7 @@ class DatasetView(BaseModel):
     splits: dict[str, SplitView]
     warnings: list[WarningView]
     sha256: str
-    created_at: str | None
+    created_at: Time | None
 
 
 def view(record: DatasetRecord) -> DatasetView:
@@ -179,7 +191,7 @@ async def create_dataset(
     else:
         raise UnsupportedMedia("send application/json, or multipart/form-data with files")
     record = await run_in_threadpool(_store, submission, context, access.project, idempotency_key)
-    response.headers["Location"] = f"/datasets/{record.id}"
+    response.headers["Location"] = f"{context.settings.root_path}/datasets/{record.id}"
     return view(record)
 
 
@@ -258,9 +270,11 @@ def _refused(field: str, message: str) -> Unacceptable:
 
 
 @router.get("/datasets", response_model=PageOf[DatasetView], responses=responses(422))
-def list_datasets(context: In, access: Reader, limit: Limit = 20, after: After = None) -> PageOf[DatasetView]:
+def list_datasets(
+    context: In, access: Reader, limit: Limit = 20, after: AfterDataset = None, name: WithName = None
+) -> PageOf[DatasetView]:
     with context.database.read() as tx:
-        page = dataset_rows.page(tx, access.project, limit, after)
+        page = dataset_rows.page(tx, access.project, limit, after, name=name)
     return PageOf(data=[view(record) for record in page.data], has_more=page.has_more)
 
 

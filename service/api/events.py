@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from service.api.context import Context, In
-from service.api.fields import DIGITS, Id, NeverNull, PageOf, rfc3339
+from service.api.fields import DIGITS, Id, NeverNull, PageOf, Time, rfc3339
 from service.api.following import News
 from service.api.guard import REFUSALS, Reader, credentials_of
 from service.api.jobs import find_job
@@ -34,7 +34,7 @@ class EventView(BaseModel):
     level: str
     message: str
     data: dict[str, Any] | None
-    created_at: str | None
+    created_at: Time | None
 
 
 def view(event: EventRecord) -> EventView:

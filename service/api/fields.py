@@ -2,6 +2,7 @@
 
 import unicodedata
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Header, Path, Query
@@ -20,23 +21,36 @@ def _safe(text: str) -> str:
     return text
 
 
+def _ids(kind: str) -> str:
+    """The pattern of ids that begin so: one of another kind would be older or newer than all, in silence."""
+    return f"^{kind}_[a-z0-9_]+$"
+
+
 def _tidy(name: str) -> str:
     """Names that look alike are one: no spaces around it, and of Unicode's two forms of `Ü` always the same."""
     return unicodedata.normalize("NFC", name.strip())
 
 
+def _sought(name: str) -> str:
+    """What a list is narrowed to. What no database takes is no name that anything has; nor is the empty one."""
+    return "" if why_unsafe(name) else _tidy(name)
+
+
 MAX_NAME = 100  # characters
+MAX_WANTED = MAX_NAME + len(":123456789")
 NAME = r"^\p{Zs}*[\p{L}\p{N}][\p{L}\p{M}\p{N}_. -]*\p{Zs}*$"
 LANGUAGE = r"^[\p{L}][\p{L}\p{M} _-]*$"
 ID = r"^[a-z0-9_]+$"
 DIGITS = r"^[0-9]{1,15}$"
 KEY = r"^[\x21-\x7e]+$"
+_CURSOR = "must be the id of the last item of the page before, as the list gave it: it begins with `{}`"
 WORDS = {  # what a pattern asks for, for whoever is refused by it
     NAME: "must consist of letters, digits, spaces and `_ . -`, and begin with a letter or a digit",
     LANGUAGE: "must be the name of a language or its code, such as `german` or `de`: letters, spaces, `_` and `-`",
     ID: "must be an id as the service gave it: small letters, digits and `_`",
     DIGITS: "must be an event's id as the service gave it: digits",
     KEY: "must consist of ASCII letters, digits and signs, without spaces",
+    **{_ids(kind): _CURSOR.format(f"{kind}_") for kind in ("ds", "job", "mdl")},
 }
 
 
@@ -44,6 +58,14 @@ def _short(name: str) -> str:
     if len(name) > MAX_NAME:
         raise ValueError(f"is too long in Unicode's form NFC; the most is {MAX_NAME} characters")
     return name
+
+
+class NoPattern:
+    """Keeps out of the OpenAPI document a pattern that generated clients cannot read: `\\p{L}` is not of Python's kind,
+    nor of JavaScript's."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {key: value for key, value in handler(schema).items() if key != "pattern"}
 
 
 SafeText = Annotated[str, AfterValidator(_safe)]
@@ -55,17 +77,20 @@ Name = Annotated[
     AfterValidator(_tidy),
     AfterValidator(_short),  # NFC may be longer than what was sent
     Field(description="letters, digits, spaces, and `_ . -`; starts with a letter or a digit"),
+    NoPattern(),
 ]
-ModelName = Annotated[  # or the id of a version
-    str, StringConstraints(max_length=MAX_NAME), AfterValidator(_safe), AfterValidator(_tidy)
+ModelName = Annotated[  # or `name:version`, or the id of a version
+    str, StringConstraints(max_length=MAX_WANTED), AfterValidator(_safe), AfterValidator(_tidy)
 ]
 Language = Annotated[
     str,
     StringConstraints(pattern=LANGUAGE, max_length=50),
     AfterValidator(_safe),
     Field(description="`english`, `german`, `french`, or any other; codes such as `de` work too"),
+    NoPattern(),
 ]
 Id = Annotated[str, Path(max_length=60, pattern=ID)]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]  # as `rfc3339` writes it
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -78,9 +103,13 @@ class NeverNull:
         return options[0]
 
 
-After = Annotated[
-    str | None,
-    Query(max_length=60, pattern=ID, description="the last id of the page before"),
+_after = partial(Query, max_length=60, description="the last id of the page before")
+AfterDataset = Annotated[str | None, _after(pattern=_ids("ds")), NeverNull()]
+AfterJob = Annotated[str | None, _after(pattern=_ids("job")), NeverNull()]
+AfterModel = Annotated[str | None, _after(pattern=_ids("mdl")), NeverNull()]
+WithName = Annotated[
+    Annotated[str, StringConstraints(max_length=MAX_NAME), AfterValidator(_sought)] | None,
+    Query(description="only those of this name"),
     NeverNull(),
 ]
 IdempotencyKey = Annotated[

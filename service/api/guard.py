@@ -4,6 +4,7 @@ A route learns its project from nothing but the `Access` that its guard gives it
 """
 
 import re
+from base64 import b64decode
 from ipaddress import IPv6Network, ip_address
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Depends, Request, Security
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security.http import HTTPBase
 from starlette.concurrency import run_in_threadpool
 
 from service.access.rates import Count, too_many
@@ -29,10 +31,18 @@ OF_PROXIES = frozenset({b"forwarded", b"via", b"x-real-ip"})  # headers, beside 
 
 _bearer = HTTPBearer(scheme_name="bearer", description="`Authorization: Bearer <key>`", auto_error=False)
 _header = APIKeyHeader(name="X-API-Key", scheme_name="header", auto_error=False)
+_basic = HTTPBase(
+    scheme="basic",
+    scheme_name="basic",
+    description="the key as password, with any user name: what a browser asks its user for",
+    auto_error=False,
+)
 
 
 class Guard:
-    """A dependency that lets in whoever has any of these scopes. The first names the class of its rate limit."""
+    """A dependency that lets in whoever has any of these scopes. The first names the class of its rate limit.
+
+    What it depends on beside the request is for the OpenAPI document: `_key_of` reads the key."""
 
     def __init__(self, *any_of: Scope) -> None:
         self.any_of = any_of
@@ -67,11 +77,25 @@ class Guard:
         return access
 
 
-Reader = Annotated[Access, Security(Guard("read"), scopes=["read"])]
+class PageGuard(Guard):
+    """Of routes that only read: a browser may open them."""
+
+    async def __call__(
+        self,
+        request: Request,
+        context: In,
+        _b: Annotated[Any, Depends(_bearer)],
+        _h: Annotated[Any, Depends(_header)],
+        _p: Annotated[Any, Depends(_basic)] = None,
+    ) -> Access:
+        return await self.admit(request, context)
+
+
+Reader = Annotated[Access, Security(PageGuard("read"), scopes=["read"])]
 Trainer = Annotated[Access, Security(Guard("train"), scopes=["train"])]
 Predictor = Annotated[Access, Security(Guard("predict"), scopes=["predict"])]
-Operator = Annotated[Access, Security(Guard("admin"), scopes=["admin"])]
-Anyone = Annotated[Access, Security(Guard(*SCOPES))]  # with a key, whatever it allows
+Operator = Annotated[Access, Security(PageGuard("admin"), scopes=["admin"])]
+Anyone = Annotated[Access, Security(PageGuard(*SCOPES))]  # with a key, whatever it allows
 
 
 def guard_of(dependant: Dependant) -> Guard | None:
@@ -107,10 +131,22 @@ def _identify(request: Request, context: Context) -> Access:
 
 
 def _key_of(request: Request) -> str | None:
+    """A browser sends a password that it knows by itself, also with what another site's page has it ask: where that
+    could change something, a password is no key. (HEAD comes as GET.)"""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credentials.strip():
         return credentials.strip()
+    if scheme.lower() == "basic" and request.method == "GET" and (password := _password_of(credentials)):
+        return password
     return request.headers.get("x-api-key")
+
+
+def _password_of(credentials: str) -> str | None:
+    """Of a user's name and password as Basic has them; None where they are none."""
+    try:
+        return b64decode(credentials.strip(), validate=True).partition(b":")[2].decode() or None
+    except ValueError:
+        return None
 
 
 def _is_local(request: Request) -> bool:

@@ -2,16 +2,31 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from service.api import examples
 from service.api.context import Context, In
-from service.api.fields import ID, After, Body, Id, IdempotencyKey, Language, Limit, Name, PageOf, SafeText, rfc3339
+from service.api.fields import (
+    ID,
+    AfterJob,
+    Body,
+    Id,
+    IdempotencyKey,
+    Language,
+    Limit,
+    Name,
+    NeverNull,
+    PageOf,
+    SafeText,
+    Time,
+    WithName,
+    rfc3339,
+)
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.json_route import JsonRoute
-from service.api.negotiate import NEGOTIATED, preferred
+from service.api.negotiate import NEGOTIATED, preferred, unless_known
 from service.api.problems import responses
 from service.errors import Conflict
 from service.jobs.report import REPORT_JSON, REPORT_PAGE, REPORT_TEXT, Report
@@ -84,10 +99,10 @@ class JobView(BaseModel):
     model_id: str | None
     error: ErrorView | None
     warnings: list[JobWarningView]
-    created_at: str | None
-    started_at: str | None
-    finished_at: str | None
-    estimated_finish: str | None
+    created_at: Time | None
+    started_at: Time | None
+    finished_at: Time | None
+    estimated_finish: Time | None
     metadata: dict[str, str]
 
 
@@ -123,14 +138,24 @@ def create_job(
     request = JobRequest(**{name: getattr(body, name) for name in type(body).model_fields})
     parts = (context.settings, context.database, context.doorbell)
     job = submit_job(request, idempotency_key, *parts, project=access.project)
-    response.headers["Location"] = f"/jobs/{job.id}"
+    response.headers["Location"] = f"{context.settings.root_path}/jobs/{job.id}"
     return view(job)
 
 
 @router.get("/jobs", response_model=PageOf[JobView], responses=responses(422))
-def list_jobs(context: In, access: Reader, limit: Limit = 20, after: After = None) -> PageOf[JobView]:
+def list_jobs(
+    context: In,
+    access: Reader,
+    limit: Limit = 20,
+    after: AfterJob = None,
+    status: Annotated[Status | None, Query(description="only those in this state"), NeverNull()] = None,
+    name: WithName = None,
+    dataset_id: Annotated[
+        str | None, Query(max_length=60, pattern=ID, description="only those of this data set"), NeverNull()
+    ] = None,
+) -> PageOf[JobView]:
     with context.database.read() as tx:
-        page = job_rows.page(tx, access.project, limit, after)
+        page = job_rows.page(tx, access.project, limit, after, status=status, name=name, dataset_id=dataset_id)
     return PageOf(data=[view(job) for job in page.data], has_more=page.has_more)
 
 
@@ -156,7 +181,7 @@ def remove_job(job_id: Id, context: In, access: Trainer) -> None:
     response_model=Report,
     responses=responses(404, 409) | {200: {"content": {"text/html": _TEXT, "text/plain": _TEXT}}},
 )
-def get_report(job_id: Id, request: Request, context: In, access: Reader) -> FileResponse:
+def get_report(job_id: Id, request: Request, context: In, access: Reader) -> Response:
     """The test report; with `Accept: text/html` as a page for people, with `Accept: text/plain` scikit-learn's
     classification report."""
     job = find_job(access.project, job_id, context)
@@ -165,4 +190,5 @@ def get_report(job_id: Id, request: Request, context: In, access: Reader) -> Fil
     folder = context.artifacts.open("reports", job.model_id)
     media_type = preferred(request, list(_REPORTS))
     headers = NEGOTIATED | ({"Content-Security-Policy": PAGE_POLICY} if media_type == "text/html" else {})
-    return FileResponse(folder / _REPORTS[media_type], media_type=media_type, headers=headers)
+    path = folder / _REPORTS[media_type]
+    return unless_known(request, FileResponse(path, media_type=media_type, headers=headers, stat_result=path.stat()))

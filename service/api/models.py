@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.archive import stream_archive
 from service.api.context import In
-from service.api.fields import After, Id, Limit, PageOf, rfc3339
+from service.api.fields import AfterModel, Id, Limit, PageOf, Time, WithName, rfc3339
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.problems import responses
 from service.store.records import ModelRecord, Task
@@ -31,19 +31,21 @@ class ModelView(BaseModel):
     best: bool
     pinned: bool
     metrics: dict[str, Any]
-    created_at: str | None
+    created_at: Time | None
 
 
 def view(record: ModelRecord, best: bool) -> ModelView:
     plain = ("id", "name", "version", "task", "labels", "base_model", "dataset_id", "job_id", "metrics")
     parts: dict[str, Any] = {name: getattr(record, name) for name in plain}
-    pinned = best and record.pinned_at is not None  # one that was pinned earlier is so no more
+    pinned = record.pinned_at is not None
     return ModelView(best=best, pinned=pinned, created_at=rfc3339(record.created_at), **parts)
 
 
 @router.get("/models", response_model=PageOf[ModelView], responses=responses(422))
-def list_models(context: In, access: Reader, limit: Limit = 20, after: After = None) -> PageOf[ModelView]:
-    page = context.catalog.page(access.project, limit, after)
+def list_models(
+    context: In, access: Reader, limit: Limit = 20, after: AfterModel = None, name: WithName = None
+) -> PageOf[ModelView]:
+    page = context.catalog.page(access.project, limit, after, name=name)
     return PageOf(data=[view(record, best) for record, best in page.data], has_more=page.has_more)
 
 
@@ -58,6 +60,14 @@ def promote_model(model_id: Id, context: In, access: Trainer) -> ModelView:
     record = context.catalog.promote(access.project, model_id)
     context.shelf.look_again()
     return view(record, best=True)
+
+
+@router.delete("/models/{model_id}/promote", response_model=ModelView, responses=responses(404))
+def demote_model(model_id: Id, context: In, access: Trainer) -> ModelView:
+    """Takes a promotion back: the lowest validation loss answers for the name again. Without one, nothing changes."""
+    context.catalog.demote(access.project, model_id)
+    context.shelf.look_again()
+    return view(*context.catalog.get(access.project, model_id))
 
 
 @router.delete("/models/{model_id}", status_code=204, responses=responses(404))

@@ -1,10 +1,11 @@
-"""Which form of an answer a client would rather have, by its `Accept` (RFC 9110, section 12.5.1)."""
+"""Which form of an answer a client would rather have, by its `Accept` (RFC 9110, section 12.5.1), if it needs any."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fastapi import Request
+from fastapi import Request, Response
+from starlette.staticfiles import NotModifiedResponse
 
 # An answer that comes in several forms is kept apart by what chose the form, and by whose it is; and no cache gives it
 # out unasked: a browser would show the page to a script that asks for JSON.
@@ -39,6 +40,12 @@ def preferred_by(accept: str, offered: Sequence[str]) -> str:
     ranks = {media_type: _rank(media_type, ranges) for media_type in offered}
     best = max(offered, key=lambda media_type: ranks[media_type])  # the first of equals
     return best if ranks[best][0] else offered[0]
+
+
+def unless_known(request: Request, answer: Response) -> Response:
+    """304 instead where the client has that very answer: its `If-None-Match` names the `ETag`."""
+    tags = {tag.strip().removeprefix("W/") for tag in ",".join(request.headers.getlist("if-none-match")).split(",")}
+    return NotModifiedResponse(answer.headers) if tags & {"*", answer.headers["etag"]} else answer
 
 
 def _rank(media_type: str, ranges: Sequence[_Range]) -> tuple[float, int, int]:

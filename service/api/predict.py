@@ -47,7 +47,7 @@ class PredictBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [examples.PREDICTION]})
 
     texts: Annotated[list[Text], FailFast()] = Field(min_length=1)  # a complaint of each would be far larger than it
-    model: ModelName | None = Field(default=None, description="a name or an id")
+    model: ModelName | None = Field(default=None, description="a name, `name:version` or an id")
     top_k: int | None = Field(default=None, ge=1)
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
 
@@ -83,7 +83,8 @@ async def predict(body: PredictBody, request: Request, context: In, access: Pred
     """Labels for texts, in the order asked. A name answers with its best version.
 
     Any number of texts may be sent as NDJSON (`{"text": "…"}` a line), CSV or TSV, with `model`, `top_k` and
-    `threshold` in the query; the answer then is NDJSON, a line for each row.
+    `threshold` in the query; the answer then is NDJSON, a line for each row, or for a table with `Accept: text/csv` or
+    `text/tab-separated-values` that table with labels and scores in columns after its own.
     """
     refuse_unknown(request, (), f"beside a body of JSON the options {', '.join(OPTIONS)} are keys of it")
     context.engine.must_have_room()  # before any work: in an overload, refusals must cost little

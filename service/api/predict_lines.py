@@ -1,9 +1,9 @@
-"""`/predict` for any number of texts: NDJSON, CSV or TSV in, a line of NDJSON out for each row, in constant memory."""
+"""`/predict` for any number of texts: NDJSON, CSV or TSV in, a line out for each row, in constant memory."""
 
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from typing import IO, Annotated, Any
@@ -18,12 +18,14 @@ from starlette.types import Scope
 from service.api import examples
 from service.api.body_limit import content_type
 from service.api.context import In
-from service.api.fields import ModelName
+from service.api.fields import MAX_WANTED, ModelName
 from service.api.guard import Predictor
+from service.api.negotiate import NEGOTIATED, preferred
 from service.api.observe import PREDICTED_TEXTS
+from service.api.predict_table import Answer, Answered, Table
 from service.api.query import refuse_unknown
-from service.api.text_lines import MEDIA_TYPES, TABLES, Fault, read_texts
-from service.errors import InferenceFailed, Overloaded
+from service.api.text_lines import MEDIA_TYPES, NDJSON, TABLES, Fault, Row, read_rows
+from service.errors import Detail, InferenceFailed, Overloaded, Unacceptable
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
 from service.inference.shelf import Loaded
 from service.logs import get_logger
@@ -31,7 +33,6 @@ from service.logs import get_logger
 log = get_logger(__name__)
 ROWS = 512  # in work at once: enough to find texts of like length
 KEPT_IN_MEMORY = 1024 * 1024  # bytes of a body; the rest waits in a temporary file
-Answer = Prediction | Fault | InferenceFailed
 
 
 class LinesRoute(APIRoute):
@@ -44,14 +45,25 @@ class LinesRoute(APIRoute):
 
 
 router = APIRouter(tags=["predict"], route_class=LinesRoute)
-OPTIONS = ("model", "top_k", "threshold")  # of a request: here in the query, beside JSON in the body
+_FORMS: dict[str, dict[str, Any]] = {  # of the options: here in the query, beside JSON in the body
+    "model": {"type": "string", "maxLength": MAX_WANTED},
+    "top_k": {"type": "integer", "minimum": 1},
+    "threshold": {"type": "number", "minimum": 0, "maximum": 1},
+}
+OPTIONS = tuple(_FORMS)
 _NDJSON = {"type": "string", "description": '{"text": "…"} a line', "examples": [examples.NDJSON]}
 _TABLE = {"type": "string", "description": "with a header that names `text`", "examples": [examples.TABLE]}
-ANSWERED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
+ANSWERED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {"schema": {"type": "string"}} for kind in (NDJSON[0], *TABLES)}}
+}
 DOCUMENTED = {  # beside the JSON body, which has the same path
+    "parameters": [
+        {"name": name, "in": "query", "description": "for a body of lines; a JSON body has it as a key", "schema": form}
+        for name, form in _FORMS.items()
+    ],
     "requestBody": {
         "content": {"application/x-ndjson": {"schema": _NDJSON}} | {kind: {"schema": _TABLE} for kind in TABLES}
-    }
+    },
 }
 
 
@@ -67,34 +79,51 @@ async def predict_lines(
     """The body is taken in whole before the first answer, for most clients read nothing while they send: were
     answers held back by that, and the body by the answers, both would wait for ever."""
     refuse_unknown(request, OPTIONS, f"the options are {', '.join(OPTIONS)}")
+    kind = content_type(request.scope)
+    media_type = _form_of_answer(request, kind, top_k)
     loaded = await context.shelf.take(access.project, model)
     body: IO[bytes] = tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)  # noqa: SIM115  (closed with the answer)
     try:
         async for part in request.stream():
             await run_in_threadpool(body.write, part)
         body.seek(0)
-        texts = await run_in_threadpool(read_texts, body, content_type(request.scope), context.settings.max_text_bytes)
+        found = await run_in_threadpool(read_rows, body, kind, context.settings.max_text_bytes)
     except BaseException:
         body.close()
         raise
     record = loaded.record
+    write = _written if media_type == NDJSON[0] else Table(found, media_type, record.task).write
     return StreamingResponse(
-        _answer(body, texts, loaded, threshold, top_k),
-        media_type="application/x-ndjson",
-        headers={"Model-Id": record.id, "Model-Version": str(record.version)},
+        _answer(body, found.rows, loaded, threshold, top_k, write),
+        media_type=media_type,
+        headers=NEGOTIATED | {"Model-Id": record.id, "Model-Version": str(record.version)},
     )
 
 
+def _form_of_answer(request: Request, kind: str, top_k: int | None) -> str:
+    """Lines of JSON, unless a table is sent and a table is asked for. Raises: Unacceptable."""
+    media_type = preferred(request, [NDJSON[0], *(TABLES if kind in TABLES else ())])
+    if media_type in TABLES and top_k is not None:
+        message = f"bounds scores, and a table has those of a row's labels alone; leave it out, or accept {NDJSON[0]}"
+        raise Unacceptable(f"the request was refused: top_k {message}", details=[Detail(message, field="top_k")])
+    return media_type
+
+
 async def _answer(
-    body: IO[bytes], texts: Iterator[str | Fault], loaded: Loaded, threshold: float | None, top_k: int | None
+    body: IO[bytes],
+    rows: Iterator[Row],
+    loaded: Loaded,
+    threshold: float | None,
+    top_k: int | None,
+    write: Callable[[int, list[Answered]], bytes],
 ) -> AsyncIterator[bytes]:
     """One piece is computed while the one before is sent: a client that reads slowly slows down its own work."""
     number = 0
-    ahead = asyncio.ensure_future(_next_piece(texts, loaded, threshold, top_k))
+    ahead = asyncio.ensure_future(_next_piece(rows, loaded, threshold, top_k))
     try:
         while piece := await ahead:
-            ahead = asyncio.ensure_future(_next_piece(texts, loaded, threshold, top_k))
-            yield await run_in_threadpool(_written, number, piece)  # of a thousand labels, half a million scores
+            ahead = asyncio.ensure_future(_next_piece(rows, loaded, threshold, top_k))
+            yield await run_in_threadpool(write, number, piece)  # of a thousand labels, half a million scores
             number += len(piece)
     finally:
         ahead.cancel()
@@ -102,21 +131,21 @@ async def _answer(
 
 
 async def _next_piece(
-    texts: Iterator[str | Fault], loaded: Loaded, threshold: float | None, top_k: int | None
-) -> list[Answer]:
-    """The answers to the next rows, in their order; [] after the last."""
-    entries: list[str | Fault] = await run_in_threadpool(lambda: list(islice(texts, ROWS)))
-    sound = [entry for entry in entries if not isinstance(entry, Fault)]
+    texts: Iterator[Row], loaded: Loaded, threshold: float | None, top_k: int | None
+) -> list[Answered]:
+    """The next rows with their answers, in their order; [] after the last."""
+    entries: list[Row] = await run_in_threadpool(lambda: list(islice(texts, ROWS)))
+    sound = [entry.text for entry in entries if not isinstance(entry.text, Fault)]
     rows = await run_in_threadpool(loaded.classifier.encoder.encode, sound) if sound else []
     try:
         scores = await _score(loaded, rows) if rows else []
     except Exception:  # the stream goes on
         log.exception("piece_failed", rows=len(rows))
         failed = InferenceFailed("could not be computed; send it again")
-        return [entry if isinstance(entry, Fault) else failed for entry in entries]
+        return [(entry, entry.text if isinstance(entry.text, Fault) else failed) for entry in entries]
     answers = iter(await run_in_threadpool(_read, loaded, rows, scores, threshold, top_k))
     PREDICTED_TEXTS.inc(len(rows))
-    return [entry if isinstance(entry, Fault) else next(answers) for entry in entries]
+    return [(entry, entry.text if isinstance(entry.text, Fault) else next(answers)) for entry in entries]
 
 
 def _read(
@@ -144,8 +173,8 @@ async def _score(loaded: Loaded, rows: list[Encoding]) -> list[Scores | Inferenc
             await asyncio.sleep(overloaded.retry_after or 1)
 
 
-def _written(first: int, piece: list[Answer]) -> bytes:
-    return "".join(_line(row, answer) for row, answer in enumerate(piece, first)).encode()
+def _written(first: int, piece: list[Answered]) -> bytes:
+    return "".join(_line(row, answer) for row, (_, answer) in enumerate(piece, first)).encode()
 
 
 def _line(row: int, answer: Answer) -> str:

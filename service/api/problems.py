@@ -3,16 +3,18 @@
 import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from service.api.faults import read_faults
+from service.api.negotiate import preferred
 from service.errors import ClassiglotError, ClientLeft, Detail, DiskFull, Overloaded, Unavailable
 from service.logs import get_logger
 from service.store.artifacts import is_full
@@ -67,14 +69,17 @@ def _set_fields(detail: Detail) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value is not None} | {"message": detail.message}
 
 
-async def _known(_: Request, error: ClassiglotError) -> JSONResponse:
+async def _known(request: Request, error: ClassiglotError) -> JSONResponse:
     if error.status >= 500 and not isinstance(error, Unavailable):
         log.error("request_failed", code=error.code, error=error.message)
     wait = error.retry_after or (1 if isinstance(error, Overloaded | Unavailable) else None)
     headers = {"Retry-After": str(wait)} if wait else {}
+    answer = problem(error.status, error.code, error.message, error.details, headers)
     if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return problem(error.status, error.code, error.message, error.details, headers)
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        if request.method == "GET" and preferred(request, ("application/json", "text/html")) == "text/html":
+            answer.headers.append("WWW-Authenticate", _ASK_FOR_A_PASSWORD)
+    return answer
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -93,6 +98,8 @@ async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
     return problem(422, "request_invalid", message, details[:100])
 
 
+# Makes a browser ask its user; nobody else is asked, or every script's wrong key would open a window.
+_ASK_FOR_A_PASSWORD = 'Basic realm="Classiglot", charset="UTF-8"'
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _CODES = {
     400: "body_unreadable",
@@ -110,11 +117,32 @@ _MESSAGES = {
 }
 
 
-async def _http(request: Request, error: HTTPException) -> JSONResponse:
+async def _http(request: Request, error: HTTPException) -> Response:
     status = error.status_code
+    if status == 404 and (path := _docs(request) or _without_slash(request)):
+        return RedirectResponse(path)
     message = _MESSAGES.get(status, str(error.detail))
     headers = {"Allow": _methods_here(request)} if status == 405 else error.headers
     return problem(status, _CODES.get(status, f"http_{status}"), message, headers=headers)
+
+
+def _docs(request: Request) -> str | None:
+    """For a person who has typed no more than where the service is."""
+    root = request.scope["root_path"]
+    is_page = request.method == "GET" and preferred(request, ("application/json", "text/html")) == "text/html"
+    return f"{root}/docs" if is_page and request.scope["path"] in (root, f"{root}/") else None
+
+
+def _without_slash(request: Request) -> str | None:
+    """Where a request for `/jobs/` should have gone. Starlette would send it to whatever host the request names, and
+    know nothing of the scheme that a proxy was asked by: a path alone goes to the same place again."""
+    scope = {**request.scope, "path": request.scope["path"].rstrip("/")}
+    if scope["path"] == request.scope["path"]:
+        return None
+    if all(route.matches(scope)[0] is Match.NONE for route in request.app.routes):
+        return None
+    query = scope["query_string"].decode("latin-1")
+    return quote(scope["path"]) + (f"?{query}" if query else "")
 
 
 def _methods_here(request: Request) -> str:

@@ -47,7 +47,7 @@ class Shelf:
     What is remembered of a name is a project's own, so that none is ever answered by another's model.
 
     Args:
-        resolve: from a project and a wanted name, id or None to the version that answers (may block).
+        resolve: from a project and a wanted name, version, id or None to the version that answers (may block).
         load: from a version to its classifier (may block).
         memory_bytes: limit on the weights in memory; one model always stays.
     """
@@ -76,7 +76,7 @@ class Shelf:
         Raises: NotFound, Unacceptable, ArtifactCorrupt, Unavailable.
         """
         record = await self._find(project, wanted)
-        by_name = wanted != record.id
+        by_name = wanted in (None, record.name)  # neither an id nor a version may be answered by another
         name = (project, record.name)
         previous = self._loaded.get(self._answering.get(name, "")) if by_name else None
         loaded = self._loaded.get(record.id) or await self._load_or_wait(record, previous)

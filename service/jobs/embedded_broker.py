@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -10,8 +11,10 @@ import redis
 
 from service import processes
 from service.errors import SettingsInvalid, Unavailable
+from service.logs import get_logger
 from service.settings import Settings
 
+log = get_logger(__name__)
 LONGEST_SOCKET_PATH = 107  # sun_path, unix(7)
 START_SECONDS = 10.0
 
@@ -39,26 +42,46 @@ def start_broker(settings: Settings) -> subprocess.Popen[bytes]:
     Nothing is persisted: the jobs table can ring for everything again. The socket and its folder are
     for this user only, and no TCP port is opened. Raises: SettingsInvalid, Unavailable.
     """
-    socket = settings.broker_socket
-    if len(str(socket)) > LONGEST_SOCKET_PATH:
-        raise SettingsInvalid(f"the path of the broker's socket is too long ({socket}); choose a shorter DATA_DIR")
-    socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    socket.parent.chmod(0o700)
-    socket.unlink(missing_ok=True)
+    path = settings.broker_socket
+    if len(str(path)) > LONGEST_SOCKET_PATH:
+        raise SettingsInvalid(f"the path of the broker's socket is too long ({path}); choose a shorter DATA_DIR")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.chmod(0o700)
+    path.unlink(missing_ok=True)
     options = {
-        "port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "save": "", "appendonly": "no",
-        "maxmemory-policy": "noeviction", "dir": str(socket.parent), "loglevel": "warning",
-        "logfile": str(socket.parent / "broker.log"),
+        "port": "0", "unixsocket": str(path), "unixsocketperm": "700", "save": "", "appendonly": "no",
+        "maxmemory-policy": "noeviction", "dir": str(path.parent), "loglevel": "warning",
+        "logfile": str(path.parent / "broker.log"),
     }  # fmt: skip
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
     process = processes.start([find_server(), *arguments])
-    _wait_until_it_answers(process, socket)
+    _wait_until_it_answers(process, path)
     return process
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], socket: Path) -> None:
+def tell_of_no_broker(settings: Settings) -> None:
+    """Logs a warning where a part is started alone and no broker is there: each job would wait for ever."""
+    if settings.broker_url is None and not _listens(settings.broker_socket):
+        log.warning(
+            "no_broker",
+            socket=str(settings.broker_socket),
+            advice="jobs will not be run: start `classiglot up`, which brings service, worker and broker, "
+            "or give service and worker the same BROKER_URL",
+        )
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], path: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=1)
+    client = redis.Redis(unix_socket_path=str(path), socket_timeout=1)
     while process.poll() is None and time.monotonic() < deadline:
         try:
             if client.ping():
@@ -68,5 +91,5 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], socket: Path) -> No
             time.sleep(0.02)
     processes.end(process, grace_seconds=1)
     raise Unavailable(
-        f"the embedded broker did not start; {socket.parent}/broker.log says why", code="broker_unavailable"
+        f"the embedded broker did not start; {path.parent}/broker.log says why", code="broker_unavailable"
     )

@@ -21,9 +21,11 @@ def get(tx: Connection, project: str, dataset_id: str, *, lock: bool = False) ->
     return DatasetRecord(**row) if row else None
 
 
-def page(tx: Connection, project: str, limit: int, after: str | None) -> Page[DatasetRecord]:
+def page(
+    tx: Connection, project: str, limit: int, after: str | None, *, name: str | None = None
+) -> Page[DatasetRecord]:
     query = select(datasets).where(datasets.c.project == project)
-    return page_newest_first(tx, query, datasets, lambda row: DatasetRecord(**row), limit, after)
+    return page_newest_first(tx, query, datasets, lambda row: DatasetRecord(**row), limit, after, name=name)
 
 
 def in_use(tx: Connection, project: str, dataset_id: str) -> bool:

@@ -39,9 +39,19 @@ def get(tx: Connection, project: str, job_id: str, *, lock: bool = False) -> Job
     return JobRecord(**row) if row else None
 
 
-def page(tx: Connection, project: str, limit: int, after: str | None) -> Page[JobRecord]:
+def page(
+    tx: Connection,
+    project: str,
+    limit: int,
+    after: str | None,
+    *,
+    status: str | None = None,
+    name: str | None = None,
+    dataset_id: str | None = None,
+) -> Page[JobRecord]:
     query = select(jobs).where(*living_jobs(project))
-    return page_newest_first(tx, query, jobs, lambda row: JobRecord(**row), limit, after)
+    only = {"status": status, "name": name, "dataset_id": dataset_id}
+    return page_newest_first(tx, query, jobs, lambda row: JobRecord(**row), limit, after, **only)
 
 
 def count_by_status(tx: Connection) -> dict[str, int]:

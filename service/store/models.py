@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, case, func, insert, null, select, update
 
 from service.store.paging import page_newest_first
 from service.store.records import Json, ModelRecord, Page, Standing
@@ -24,9 +24,9 @@ def get(tx: Connection, project: str, model_id: str) -> ModelRecord | None:
     return ModelRecord(**row) if row else None
 
 
-def page(tx: Connection, project: str, limit: int, after: str | None) -> Page[ModelRecord]:
+def page(tx: Connection, project: str, limit: int, after: str | None, *, name: str | None = None) -> Page[ModelRecord]:
     query = select(models).where(*living_models(project))
-    return page_newest_first(tx, query, models, lambda row: ModelRecord(**row), limit, after)
+    return page_newest_first(tx, query, models, lambda row: ModelRecord(**row), limit, after, name=name)
 
 
 def standings(tx: Connection, project: str, names: set[str]) -> list[Standing]:
@@ -37,14 +37,28 @@ def standings(tx: Connection, project: str, names: set[str]) -> list[Standing]:
     return [Standing(*row) for row in tx.execute(query.order_by(models.c.version))]
 
 
+def get_version(tx: Connection, project: str, name: str, version: int) -> ModelRecord | None:
+    own = (*living_models(project), models.c.name == name, models.c.version == version)
+    row = tx.execute(select(models).where(*own)).mappings().one_or_none()
+    return ModelRecord(**row) if row else None
+
+
 def names(tx: Connection, project: str, limit: int) -> list[str]:
     query = select(models.c.name).where(*living_models(project)).distinct()
     return list(tx.execute(query.order_by(models.c.name).limit(limit)).scalars())
 
 
 def pin(tx: Connection, project: str, model_id: str) -> bool:
+    """Pins this version, and no other of its name any more: a pin that was given up must not come back."""
+    name = select(models.c.name).where(*living_models(project), models.c.id == model_id).scalar_subquery()
+    statement = update(models).where(*living_models(project), models.c.name == name)
+    pinned_at = case((models.c.id == model_id, now()), else_=null())
+    return tx.execute(statement.values(pinned_at=pinned_at)).rowcount > 0
+
+
+def unpin(tx: Connection, project: str, model_id: str) -> bool:
     statement = update(models).where(*living_models(project), models.c.id == model_id)
-    return tx.execute(statement.values(pinned_at=now())).rowcount == 1
+    return tx.execute(statement.values(pinned_at=null())).rowcount == 1
 
 
 def remove(tx: Connection, project: str, model_id: str) -> bool:

@@ -18,8 +18,10 @@ def page_newest_first(
     make: Callable[[RowMapping], T],
     limit: int,
     after: str | None,
+    **only: str | None,
 ) -> Page[T]:
-    """Up to `limit` rows older than the id `after`."""
+    """Up to `limit` rows older than the id `after`; of `only` those whose column has that value, where one is given."""
+    query = query.where(*(table.c[column] == value for column, value in only.items() if value is not None))
     if after is not None:
         query = query.where(table.c.id < after)
     rows = tx.execute(query.order_by(table.c.id.desc()).limit(limit + 1)).mappings().all()

@@ -77,6 +77,7 @@ datasets = Table(
     _bytes(),
     Column("created_at", Double, nullable=False),
     Index(None, "project", "id"),
+    Index(None, "project", "name", "id"),
 )
 
 jobs = Table(
@@ -109,9 +110,10 @@ jobs = Table(
     Column("estimated_finish", Double),
     Column("deleted_at", Double),  # the row stays, so that what was measured on a test split stays counted
     Index(None, "status", "created_at", "id"),  # the oldest queued job
-    Index(None, "project", "id"),
-    Index(None, "project", "status"),
-    Index(None, "dataset_id"),
+    Index(None, "project", "id"),  # this and the next three: lists, newest first
+    Index(None, "project", "status", "id"),
+    Index(None, "project", "name", "id"),
+    Index(None, "project", "dataset_id", "id"),
     Index(None, "test_sha256"),
 )
 

@@ -27,6 +27,7 @@ from parts.guarded_routes import (
     must_not_find_what_is_anothers,
     must_open,
     must_refuse_as_any_wrong_key,
+    must_take_a_key_as_password_only_to_read,
     scopes_of,
     without_a_good_key,
 )
@@ -85,6 +86,7 @@ def make_keys(deployment: Deployment) -> dict[str, Any]:
         "expired": ("mine", every, "--expires-in-days", "1e-9"),
         "revoked": ("mine", every),
         "eager": ("mine", every),
+        "browser": ("mine", "admin"),
     }
     with ThreadPoolExecutor(2) as pool:
         made = dict(zip(asked, pool.map(lambda words: deployment.make_key(*words), asked.values()), strict=True))
@@ -113,6 +115,12 @@ def test_every_wrong_key_gets_the_same_refusal_from_every_route(house: House) ->
     for route, key in itertools.product(GUARDED, WRONG):
         must_refuse_as_any_wrong_key(house, route, key)
     print(f"B38: {len(GUARDED)} routes, {len(NO_KEY)} ways to send no key, {len(WRONG)} wrong keys: 401")
+
+
+def test_a_key_is_a_password_only_for_what_reads(house: House) -> None:
+    """B38"""
+    for route in GUARDED:
+        must_take_a_key_as_password_only_to_read(house, route)
 
 
 def test_every_other_scope_is_told_which_one_is_missing(house: House) -> None:

@@ -1,5 +1,6 @@
 """Which key opens which route, something of a project's own behind each, and what every other key gets."""
 
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ SCOPE = {
     "GET /jobs/{job_id}/report": "read",
     "GET /models": "read",
     "GET /models/{model_id}": "read",
+    "DELETE /models/{model_id}/promote": "train",
     "DELETE /models/{model_id}": "train",
     "POST /models/{model_id}/promote": "train",
     "GET /models/{model_id}/archive": "read",
@@ -83,10 +85,17 @@ class House:
 
 NO_KEY: dict[str, Headers] = {
     "none": {},
-    "basic": {"Authorization": "Basic emVicmE6emVicmE="},
     "empty": {"Authorization": "Bearer"},
 }
 WRONG = ["cut", "of another secret", "of nobody", "nonsense", "long", "not ASCII", "expired", "revoked"]
+WRONG_PASSWORDS = {"zebra": "emVicmE6emVicmE=", "two colons": b64encode(b"x:zebra:zebra").decode()}
+NO_PASSWORDS = {
+    "no colon": "emVicmE=",
+    "no base 64": "zebra!",
+    "no password": "emVicmE6",
+    "no UTF-8": "Ov8=",
+    "nothing": "",
+}
 
 
 def without_a_good_key(good: Headers) -> dict[str, Any]:
@@ -109,7 +118,9 @@ def scopes_of(document: Json) -> dict[str, str]:
         for method, operation in operations.items():
             schemes = operation.get("security", [])
             scopes = {tuple(scopes) for scheme in schemes for scopes in scheme.values()}
-            assert len(schemes) in (0, 2)
+            names = [name for scheme in schemes for name in scheme]
+            assert names in ([], ["bearer", "header"], ["bearer", "header", "basic"])
+            assert ("basic" in names) is (bool(names) and method == "get")
             found[f"{method.upper()} {path}"] = " ".join(*scopes) or "any" if schemes else "open"
             assert not schemes or {"401", "403", "429"} <= operation["responses"].keys(), path
     return found
@@ -131,6 +142,31 @@ def must_refuse_as_any_wrong_key(house: House, route: str, key: str) -> None:
     assert response.headers["www-authenticate"] == "Bearer"
     assert error == house.ask("GET /jobs", house.keys["nonsense"]).json()["error"]  # nothing tells which it was
     assert "zebra" not in response.text
+
+
+def basic(credentials: str) -> Headers:
+    return {"Authorization": f"Basic {credentials}".strip()}  # none ends with a space
+
+
+def as_password(key: Headers, user: str = "zebra") -> Headers:
+    return basic(b64encode(f"{user}:{key['Authorization'].removeprefix('Bearer ')}".encode()).decode())
+
+
+def must_take_a_key_as_password_only_to_read(house: House, route: str) -> None:
+    """A browser sends it by itself, also with a form that a page of another site has it send."""
+    answer = house.ask(route, as_password(house.keys["browser"], "zebré"))
+    if not route.startswith("GET "):
+        error_of(answer, 401, "key_missing")
+        return
+    assert answer.is_success
+    if SCOPE[route] != "any":
+        error_of(house.ask(route, as_password(house.keys["predict"])), 403, "scope_missing")
+    for credentials in WRONG_PASSWORDS.values():
+        error_of(house.ask(route, basic(credentials)), 401, "key_invalid")
+    for key in ("expired", "revoked", "of another secret"):
+        error_of(house.ask(route, as_password(house.keys[key])), 401, "key_invalid")
+    for credentials in NO_PASSWORDS.values():
+        error_of(house.ask(route, basic(credentials)), 401, "key_missing")
 
 
 def must_name_the_missing_scope(house: House, route: str) -> None:

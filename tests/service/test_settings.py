@@ -23,6 +23,16 @@ def test_artifacts_may_be_a_folder_or_its_url(url: str) -> None:
     assert read_settings(artifacts_url=url).artifacts_dir == Path("/srv/models")
 
 
+@pytest.mark.parametrize(("given", "kept"), [("", ""), ("/", ""), ("/cg", "/cg"), ("/a/b-1/", "/a/b-1")])
+def test_a_root_path_is_kept_without_a_slash_at_its_end(given: str, kept: str) -> None:
+    assert read_settings(root_path=given).root_path == kept
+
+
+def test_origins_are_separated_by_commas() -> None:
+    origins = ("https://app.example", "http://localhost:3000", "http://[::1]:80", "*")
+    assert read_settings(cors_origins=", ".join(origins)).cors_origins == origins
+
+
 @pytest.mark.parametrize("url", ["s3://models", "s3://my.models-1/a/b_c/", "s3://models/v1.0"])
 def test_artifacts_may_be_in_a_bucket_with_copies_in_the_data_dir(url: str, tmp_path: Path) -> None:
     settings = read_settings(artifacts_url=url, data_dir=tmp_path)
@@ -50,6 +60,11 @@ def test_extra_base_models_are_separated_by_commas() -> None:
         ("database_url", "postgresql://u:p@h:abc/d"),
         ("broker_url", "amqp://h"),
         ("port", "70000"),
+        ("cors_origins", "https://app.example/"),
+        ("cors_origins", "https://a.example,app.example"),
+        ("root_path", "classiglot"),
+        ("root_path", "//evil.example"),
+        ("root_path", "/a b"),
     ],
 )
 def test_what_cannot_work_is_named_in_one_sentence(name: str, value: str) -> None:

@@ -140,6 +140,7 @@ def test_the_report_stands_beside_baselines_and_says_how_sure_it_is(
     card = json.loads((folder / "classiglot.json").read_text())
     assert (report.thresholds is None) == (task == "choosing")
     assert card["thresholds"] == (list(report.thresholds.values()) if report.thresholds else [])
+    assert listener.all("succeeded")[0]["metrics"].get("thresholds") == report.thresholds
 
 
 def test_deciding_on_a_single_label_goes_all_the_way_to_its_report(settings: Settings, sqlite: Database) -> None:

@@ -163,6 +163,14 @@ def test_data_sets_are_listed_newest_first_by_pages(client: TestClient, upload: 
     assert [item["id"] for item in client.get("/datasets").json()["data"]] == newest_first
 
 
+def test_the_data_sets_of_one_name_are_listed_by_pages(client: TestClient, upload: Callable[..., str]) -> None:
+    newest_first = [upload(name=name) for name in ("fruit", "tools", "fruit")][::-1]
+    first = client.get("/datasets?name=fruit&limit=1").json()
+    assert ([item["id"] for item in first["data"]], first["has_more"]) == (newest_first[:1], True)
+    rest = client.get(f"/datasets?name=fruit&after={newest_first[0]}").json()
+    assert ([item["id"] for item in rest["data"]], rest["has_more"]) == (newest_first[2:], False)
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "after=..%2F", "after=" + "a" * 61])
 def test_wrong_pages_are_refused(shared: TestClient, query: str) -> None:
     error = error_of(shared.get(f"/datasets?{query}"), 422, "request_invalid")

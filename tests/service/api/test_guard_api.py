@@ -16,6 +16,8 @@ from parts.guarded_routes import (
     SCOPED,
     WRONG,
     House,
+    as_password,
+    basic,
     must_ask_for_a_key,
     must_list_what_is_ones_own,
     must_name_the_missing_scope,
@@ -23,6 +25,7 @@ from parts.guarded_routes import (
     must_not_find_what_is_anothers,
     must_open,
     must_refuse_as_any_wrong_key,
+    must_take_a_key_as_password_only_to_read,
     scopes_of,
     without_a_good_key,
 )
@@ -54,6 +57,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, open_client: Callable[..., T
         ring, database = house.keys, house.database
         ring["foreign"] = bearer(database, *SCOPES, project="theirs")
         ring["expired"] = bearer(database, *SCOPES, project="mine", days=1e-9)
+        ring["browser"] = bearer(database, "admin", project="mine")
         ring["revoked"] = bearer(database, *SCOPES, project="mine")
         keys.revoke_key(database, id_of(ring["revoked"]))
         ring |= without_a_good_key(ring["read"])
@@ -95,6 +99,17 @@ def test_every_other_scope_is_a_403_that_names_the_missing_one(house: House, rou
     must_name_the_missing_scope(house, route)
 
 
+@every_guarded_route
+def test_a_key_is_taken_as_a_browsers_password_only_to_read(house: House, route: str) -> None:
+    must_take_a_key_as_password_only_to_read(house, route)
+
+
+def test_a_password_sees_its_own_project(house: House) -> None:
+    report = f"/jobs/{house.ids['job_id']}/report"
+    assert house.client.get(report, headers=as_password(house.keys["read"])).status_code == 200
+    error_of(house.client.get(report, headers=as_password(house.keys["foreign"])), 404, "job_not_found")
+
+
 @pytest.mark.parametrize("route", OF_SOMEBODY)
 def test_what_is_anothers_is_not_found(house: House, route: str) -> None:
     must_not_find_what_is_anothers(house, route)
@@ -122,6 +137,29 @@ def test_the_header_of_other_gateways_works_too(house: House) -> None:
     key = house.keys["read"]["Authorization"].removeprefix("Bearer ")
     assert house.client.get("/jobs", headers={"X-API-Key": key}).status_code == 200
     assert house.client.get("/jobs", headers={"Authorization": f"bearer  {key}"}).status_code == 200
+
+
+@pytest.mark.parametrize("accept", ["text/html,application/xhtml+xml,*/*;q=0.8", "application/json", "*/*", None])
+def test_only_who_wants_a_page_is_asked_for_a_password(house: House, accept: str | None) -> None:
+    """A browser then asks its user; a script of a page would have it ask too."""
+    page = f"/jobs/{house.ids['job_id']}/report"
+    wanted = {"Accept": accept} if accept else {}
+    asked = ["Bearer"] + ['Basic realm="Classiglot", charset="UTF-8"'] * (accept is not None and "html" in accept)
+    ways: list[Headers] = [{}, house.keys["nonsense"]]
+    for headers in ways:
+        for method in ("GET", "HEAD"):
+            answer = house.client.request(method, page, headers=wanted | headers)
+            assert (answer.status_code, answer.headers.get_list("www-authenticate")) == (401, asked)
+        answer = house.client.post("/jobs", headers=wanted | headers)
+        assert (answer.status_code, answer.headers.get_list("www-authenticate")) == (401, ["Bearer"])
+    assert house.client.head("/jobs", headers=wanted | as_password(house.keys["read"])).status_code == 200
+
+
+def test_a_password_is_guessed_no_more_often_than_a_key(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(host="0.0.0.0", rate_limit_wrong_keys="3/hour")
+    statuses = [client.get("/jobs", headers=basic("emVicmE6emVicmE=")).status_code for _ in range(4)]
+    assert statuses == [401, 401, 401, 429]
+    assert client.post("/jobs", headers=basic("emVicmE6emVicmE=")).status_code == 401  # there it is no key at all
 
 
 def test_health_and_the_document_need_no_key(house: House) -> None:

@@ -196,6 +196,35 @@ def test_jobs_are_listed_newest_first_by_pages(client: TestClient, submit: Calla
     assert client.get("/jobs?limit=4").json()["has_more"] is False
 
 
+def test_lists_of_jobs_are_narrowed_and_paged(client: TestClient, upload: Callable[..., str]) -> None:
+    datasets = [upload(name=name) for name in ("Früchte", "moods")]
+
+    def listed(**query: str) -> list[str]:
+        seen: list[str] = []
+        while True:
+            after = {"after": seen[-1]} if seen else {}
+            page = client.get("/jobs", params={"limit": "2", **query, **after}).json()
+            seen += [job["id"] for job in page["data"]]
+            if not page["has_more"]:
+                return seen
+
+    jobs = [client.post("/jobs", json={"dataset_id": datasets[number % 2]}).json()["id"] for number in range(6)][::-1]
+    for job_id in jobs[:3]:
+        client.post(f"/jobs/{job_id}/cancel")
+    assert listed() == jobs
+    assert listed(status="cancelled") == jobs[:3]
+    assert listed(dataset_id=datasets[0]) == listed(name="Fru\u0308chte ") == jobs[1::2]
+    assert listed(status="queued", name="moods", dataset_id=datasets[1]) == jobs[4::2]
+    assert listed(status="running") == listed(name="zebra") == listed(name="\0") == listed(dataset_id="ds_none") == []
+    assert listed(colour="red") == jobs  # what a proxy or a cache adds is passed over
+
+
+def test_a_state_that_is_none_is_told_which_there_are(shared: TestClient) -> None:
+    error = error_of(shared.get("/jobs?status=done"), 422, "request_invalid")
+    message = "must be 'queued', 'running', 'succeeded', 'failed' or 'cancelled'"
+    assert error["details"] == [{"field": "status", "message": message}]
+
+
 def test_no_jobs_are_an_empty_list(client: TestClient) -> None:
     assert client.get("/jobs").json() == {"data": [], "has_more": False}
 

@@ -24,6 +24,7 @@ KEYS = [
     *("id", "name", "version", "task", "labels", "base_model", "dataset_id", "job_id"),
     *("best", "pinned", "metrics", "created_at"),
 ]
+OF_ONE = [("GET", ""), ("DELETE", ""), ("POST", "/promote"), ("DELETE", "/promote"), ("GET", "/archive")]
 Add = Callable[..., ModelRecord]
 
 
@@ -60,6 +61,15 @@ def test_models_are_listed_newest_first_by_pages(client: TestClient, add: Add) -
     rest = client.get(f"/models?limit=3&after={newest_first[2]}").json()
     assert ([model["id"] for model in rest["data"]], rest["has_more"]) == (newest_first[3:], False)
     assert [model["version"] for model in first["data"] + rest["data"]] == [3, 2, 2, 1, 1]
+
+
+def test_the_versions_of_one_name_are_listed_by_pages(client: TestClient, add: Add) -> None:
+    newest_first = [add(name=name).id for name in ("Früchte", "tools", "Früchte", "Früchte")][::-1]
+    first = client.get("/models", params={"name": "Früchte", "limit": 2}).json()
+    assert ([model["id"] for model in first["data"]], first["has_more"]) == (newest_first[:2], True)
+    rest = client.get("/models", params={"name": " Fru\u0308chte", "after": newest_first[1]}).json()
+    assert ([model["id"] for model in rest["data"]], rest["has_more"]) == (newest_first[3:], False)
+    assert client.get("/models?name=zebra").json() == {"data": [], "has_more": False}
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "after=.."])
@@ -112,7 +122,7 @@ def test_a_deleted_version_is_gone_and_its_number_with_it(client: TestClient, co
     response = client.delete(f"/models/{records[1].id}")
     assert (response.status_code, response.content) == (204, b"")
     assert not context.artifacts.path("models", records[1].id).exists()
-    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/promote"), ("GET", "/archive")):
+    for method, path in OF_ONE:
         error_of(client.request(method, f"/models/{records[1].id}{path}"), 404, "model_not_found")
     assert bests(client) == [1]
     assert add_model(context.database).version == 3
@@ -131,7 +141,21 @@ def test_the_version_that_was_promoted_last_is_pinned(client: TestClient, add: A
     client.post(f"/models/{second.id}/promote")
     assert pinned() == [second.id]
     client.delete(f"/models/{second.id}")
-    assert pinned() == [first.id]
+    assert pinned() == []  # the pin that was given up for it does not come back
+    assert bests(client) == [3]
+
+
+def test_a_promotion_can_be_taken_back(client: TestClient, add: Add) -> None:
+    first, second = add(val_loss=0.9), add(val_loss=0.1)
+    client.post(f"/models/{first.id}/promote")
+    for _ in range(2):
+        response = client.delete(f"/models/{first.id}/promote")
+        assert response.status_code == 200
+        assert response.json() == client.get(f"/models/{first.id}").json()
+        assert (response.json()["pinned"], bests(client)) == (False, [2])
+    client.post(f"/models/{first.id}/promote")
+    assert client.delete(f"/models/{second.id}/promote").json()["best"] is False  # it had no pin to take
+    assert bests(client) == [1]
 
 
 def test_a_deleted_pin_gives_the_name_back(client: TestClient, add: Add) -> None:
@@ -142,7 +166,7 @@ def test_a_deleted_pin_gives_the_name_back(client: TestClient, add: Add) -> None
     assert bests(client) == [2]
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("POST", "/promote"), ("GET", "/archive")])
+@pytest.mark.parametrize(("method", "path"), OF_ONE)
 def test_a_model_that_is_none_is_not_found(shared: TestClient, method: str, path: str) -> None:
     error_of(shared.request(method, f"/models/mdl_none{path}"), 404, "model_not_found")
 

@@ -141,7 +141,7 @@ def test_any_text_is_answered(serving: TestClient, text: str) -> None:
         ({"threshold": "0.5"}, "threshold"),
         ({"threshold": True}, "threshold"),
         ({"model": 7}, "model"),
-        ({"model": "x" * 101}, "model"),
+        ({"model": "x" * 111}, "model"),
     ],
 )
 def test_wrong_fields_are_named(serving: TestClient, fields: dict[str, Any], field: str) -> None:
@@ -220,6 +220,10 @@ def test_a_name_answers_with_its_best_version_and_an_id_with_its_own(
     assert ask(client, ["x"], first.id)["predictions"] == before
     client.post(f"/models/{first.id}/promote")
     assert ask(client, ["x"], "fruit") == ask(client, ["x"], first.id)
+    assert ask(client, ["x"], "fruit:2") == ask(client, ["x"], second.id)
+    client.delete(f"/models/{first.id}/promote")
+    assert ask(client, ["x"], "fruit") == ask(client, ["x"], second.id)
+    client.post(f"/models/{first.id}/promote")
     client.delete(f"/models/{first.id}")
     assert ask(client, ["x"], "fruit")["model"]["version"] == 2
     error_of(client.post("/predict", json={"texts": ["x"], "model": first.id}), 404, "model_not_found")

@@ -1,6 +1,8 @@
 """`/predict` with NDJSON, CSV or TSV in and NDJSON out."""
 
 import asyncio
+import csv
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +16,10 @@ from parts.toy_text import choosing
 from parts.wire import error_of
 from service.api import predict_lines
 from service.api.context import Context
-from service.api.predict_lines import ROWS
+from service.api.predict_lines import OPTIONS, ROWS
+from service.api.predict_table import Table
+from service.api.text_lines import Row, Rows
+from service.inference.predictions import Prediction
 
 NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv; charset=utf-8"}
 TSV = {"Content-Type": "text/tab-separated-values"}
@@ -164,6 +169,110 @@ def test_a_file_that_breaks_off_says_where(serving: TestClient) -> None:
     assert "UTF-8" in second["error"]["message"]
     first, second = ask(serving, 'text\napple\n"' + "never closed\n" * 2000, CSV)
     assert "too long" in second["error"]["message"]
+
+
+# -- tables out -----------------------------------------------------------------------------------------
+
+
+def ask_for_table(
+    client: TestClient, body: str | bytes, accept: str = "text/csv", kind: dict[str, str] = CSV, **query: Any
+) -> str:
+    headers = kind | {"Accept": accept}
+    response = client.post("/predict", params={"model": "fruit"} | query, content=body, headers=headers)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith(accept.split(",")[0])
+    assert "Accept" in response.headers["vary"]
+    return response.content.decode()
+
+
+def rows_of(table: str, delimiter: str = ",") -> list[list[str]]:
+    return list(csv.reader(io.StringIO(table, newline=""), delimiter=delimiter, strict=True))
+
+
+def test_a_table_comes_back_with_what_is_predicted_in_its_last_columns(serving: TestClient) -> None:
+    """More rows than are in work at once; the header is written once."""
+    numbers = range(ROWS + 88)
+    body = "Nr,Text,=mine\r\n" + "".join(
+        f'{number},"{TEXTS[number % 30]}, ""{number}""",=1+1\r\n' for number in numbers
+    )
+    header, *rows = rows_of(ask_for_table(serving, body))
+    assert header == ["Nr", "Text", "=mine", "label", "score", "truncated", "error"]
+    lines = ask(serving, body, CSV)
+    assert len(rows) == len(lines) == len(numbers)
+    for number, row, line in zip(numbers, rows, lines, strict=True):
+        assert row[:3] == [str(number), f'{TEXTS[number % 30]}, "{number}"', "=1+1"]
+        assert row[3:4] + row[5:] == [line["label"], "false", ""]
+        assert float(row[4]) == pytest.approx(line["scores"][line["label"]], abs=0.01)
+
+
+def test_several_labels_of_a_row_are_joined_as_data_sets_have_them(serving: TestClient) -> None:
+    header, every = rows_of(ask_for_table(serving, "text\napple\n", model="moods", threshold=0))
+    _, none = rows_of(ask_for_table(serving, "text\napple\n", model="moods", threshold=1))
+    assert header == ["text", "labels", "scores", "truncated", "error"]
+    (line,) = ask(serving, "text\napple\n", CSV, model="moods", threshold=0)
+    assert every[1] == "|".join(LABELS)
+    assert [float(score) for score in every[2].split("|")] == pytest.approx(
+        [line["scores"][x] for x in LABELS], abs=0.01
+    )
+    assert none == ["apple", "", "", "false", ""]
+
+
+def test_a_row_that_is_refused_keeps_its_place_and_its_cells(serving: TestClient) -> None:
+    table = rows_of(ask_for_table(serving, 'id,text\n1,apple\n2,\n3,a, b\n4\n5,rain\n6,"open'))
+    assert [row[:2] for row in table[1:]] == [
+        *(["1", "apple"], ["2", ""], ["3", "a"], ["4", ""], ["5", "rain"], ["", ""])
+    ]
+    told = ["", "is empty", "has 3 cells", "has 1 cells", "", "line 7: "]
+    for row, begin in zip(table[1:], told, strict=True):
+        assert row[-1].startswith(begin)
+        assert bool(row[-1]) is bool(begin) is not bool(row[2])
+
+
+def test_labels_that_a_table_has_stay_beside_the_predicted_ones(serving: TestClient) -> None:
+    header, row = rows_of(ask_for_table(serving, "Label,text,predicted_label,error\nzebra,apple,x,y\n"))
+    named = ["predicted_predicted_label", "score", "truncated", "predicted_error"]
+    assert header == ["Label", "text", "predicted_label", "error", *named]
+    assert row[:4] == ["zebra", "apple", "x", "y"]
+
+
+def test_a_spreadsheet_gets_back_what_it_sent(serving: TestClient) -> None:
+    sent = "\ufeffid;text\r\n1;größe\r\n".encode()
+    table = ask_for_table(serving, sent)
+    assert table.startswith("\ufeffid;text;label;score;truncated;error\r\n1;größe;")
+    as_tabs = ask_for_table(serving, sent, "text/tab-separated-values")
+    assert as_tabs.startswith("\ufeffid\ttext\tlabel\t")
+    assert ask_for_table(serving, as_tabs.encode(), kind=TSV).startswith("\ufeffid,text,label,")
+
+
+@pytest.mark.parametrize(("label", "cell"), [
+    ("=1+1", "'=1+1"), ("@x", "'@x"), ("+x", "'+x"), ("-x", "'-x"), ("-1+1", "'-1+1"), ("\tx", "'\tx"),
+    ("-1", "-1"), ("+0.5", "+0.5"), ("a=b", "a=b"),
+])  # fmt: skip
+def test_no_label_becomes_a_formula(label: str, cell: str) -> None:
+    prediction = Prediction(label, [label], {label: 0.5}, 1, False)
+    table = Table(Rows(iter(()), ["text"], ","), "text/csv", "choosing").write(1, [(Row("x", ["=x"]), prediction)])
+    assert rows_of(table.decode()) == [["=x", cell, "0.5", "false", ""]]
+
+
+def test_a_table_is_only_given_for_a_table_and_by_wish(serving: TestClient) -> None:
+    for accept in ("*/*", "application/x-ndjson, text/csv;q=0.5", "text/html"):
+        ask(serving, "text\napple\n", CSV | {"Accept": accept})
+    ask(serving, '"apple"', NDJSON | {"Accept": "text/csv"})
+    wished = CSV | {"Accept": "text/csv"}
+    error = error_of(
+        serving.post("/predict?model=fruit&top_k=2", content="text\nx\n", headers=wished), 422, "request_invalid"
+    )
+    assert error["details"][0]["field"] == "top_k"
+
+
+def test_the_options_of_lines_are_documented(serving: TestClient) -> None:
+    """So that the page of the API can send them."""
+    parameters = serving.get("/openapi.json").json()["paths"]["/predict"]["post"]["parameters"]
+    assert [(part["name"], part["in"], part.get("required", False)) for part in parameters] == [
+        (name, "query", False) for name in OPTIONS
+    ]
+    for wrong in ({"top_k": 0}, {"threshold": 1.01}, {"model": "x" * 111}):
+        error_of(serving.post("/predict", params=wrong, content='"apple"', headers=NDJSON), 422, "request_invalid")
 
 
 def test_an_unknown_model_is_said_before_anything_is_read(serving: TestClient) -> None:

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from parts.wire import MARK, error_of, fruit
 
 NAMES = "must consist of letters, digits, spaces and `_ . -`, and begin with a letter or a digit"
+CURSORS = "must be the id of the last item of the page before, as the list gave it: it begins with `ds_`"
 IDS = "must be an id as the service gave it: small letters, digits and `_`"
 
 
@@ -37,7 +38,7 @@ IDS = "must be an id as the service gave it: small letters, digits and `_`"
         ),
         ("/predict", {"texts": []}, "texts", "is empty; send at least 1 value"),
         ("/predict", {"texts": "x"}, "texts", "must be a list"),
-        ("/predict", {"model": "x" * 101}, "model", "is too long; the most is 100 characters"),
+        ("/predict", {"model": "x" * 111}, "model", "is too long; the most is 110 characters"),
         ("/predict", {"top_k": 0}, "top_k", "must be at least 1"),
         ("/predict", {"threshold": 2}, "threshold", "must be at most 1"),
     ],
@@ -55,7 +56,9 @@ def test_a_wrong_value_is_told_what_to_send_instead(
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("after=../", IDS),
+        ("after=../", CURSORS),
+        ("after=banana", CURSORS),
+        ("after=job_0123456789", CURSORS),
         ("after=" + "a" * 61, "is too long; the most is 60 characters"),
         ("limit=x", "must be a whole number"),
         ("limit=0", "must be at least 1"),
@@ -65,6 +68,15 @@ def test_a_wrong_value_is_told_what_to_send_instead(
 def test_a_wrong_part_of_a_query_is_told_what_to_send_instead(shared: TestClient, query: str, message: str) -> None:
     error = error_of(shared.get(f"/datasets?{query}"), 422, "request_invalid")
     assert error["details"] == [{"field": query.split("=")[0], "message": message}]
+
+
+@pytest.mark.parametrize(("path", "kind"), [("jobs", "job_"), ("models", "mdl_"), ("datasets", "ds_")])
+def test_a_cursor_is_an_id_of_what_is_listed(shared: TestClient, path: str, kind: str) -> None:
+    """One of another kind was older than all, and the page empty."""
+    for wrong in {"job_0", "mdl_0", "ds_0", "banana"} - {f"{kind}0"}:
+        error = error_of(shared.get(f"/{path}?after={wrong}"), 422, "request_invalid")
+        assert f"begins with `{kind}`" in error["message"]
+    assert shared.get(f"/{path}?after={kind}0").json() == {"data": [], "has_more": False}
 
 
 def test_wrong_headers_are_told_what_to_send_instead(shared: TestClient, dataset_id: str) -> None:

@@ -120,6 +120,13 @@ def test_the_report_is_json_or_text_as_asked(client: TestClient, context: Contex
     for answer in (as_json, as_text, page, axios):  # a cache must not give one of them out for another
         assert answer.headers["vary"] == "Accept, Authorization, X-API-Key"
         assert answer.headers["cache-control"] == "private, no-cache"
+    for form, answer, other in (("*/*", as_json, page), ("text/plain", as_text, as_json), ("text/html", page, as_text)):
+        known = {"Accept": form, "If-None-Match": f'"zebra", W/{answer.headers["etag"]}'}
+        again = client.get(f"/jobs/{job_id}/report", headers=known)
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", answer.headers["etag"])
+        assert again.headers["vary"] == "Accept, Authorization, X-API-Key"
+        anew = client.get(f"/jobs/{job_id}/report", headers=known | {"If-None-Match": other.headers["etag"]})
+        assert (anew.status_code, anew.content) == (200, answer.content)
 
 
 def test_a_damaged_report_is_told_without_a_path(client: TestClient, context: Context, submit: Any) -> None:

@@ -1,5 +1,6 @@
 """`/health`, `/metrics`, `/info`, `/docs`, and what every answer carries."""
 
+import re
 from collections.abc import Callable
 from importlib.metadata import version
 
@@ -7,6 +8,10 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from parts.key_ring import bearer
+from parts.wire import error_of, fruit
+from service.app import create_app
+from service.errors import SettingsInvalid
 from service.settings import Settings
 
 
@@ -82,6 +87,83 @@ def test_the_open_api_document_knows_one_form_of_error(shared: TestClient) -> No
     ]
     assert errors
     assert all(schema == {"$ref": "#/components/schemas/ProblemBody"} for schema in errors)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
+def test_a_slash_too_many_leads_to_the_same_place_without_it(shared: TestClient, method: str) -> None:
+    """Whatever `Host` says, and with the same method and body (307)."""
+    for sent, told in (("/jobs/?limit=3&name=a%2Fb", "/jobs?limit=3&name=a%2Fb"), ("/models/a%3Fb//", "/models/a%3Fb")):
+        response = shared.request(method, sent, headers={"Host": "evil.example"}, follow_redirects=False)
+        assert (response.status_code, response.headers["location"]) == (307, told)
+    for nothing in ("//evil.example/jobs/", "/zebra/", "//evil.example/", "/static-offline-docs/zebra/"):
+        url = f"http://localhost{nothing}"  # a client would take the host from two slashes
+        assert shared.request(method, url, follow_redirects=False).status_code in (404, 405)
+
+
+def test_who_opens_the_service_in_a_browser_comes_to_its_page(shared: TestClient) -> None:
+    page = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    answer = shared.get("/", headers=page, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+    for method, headers in (("GET", {}), ("GET", {"Accept": "*/*"}), ("POST", page)):
+        error_of(shared.request(method, "/", headers=headers), 404, "route_not_found")
+
+
+@pytest.mark.parametrize("left", ["", "/cg/api"], ids=["taken away by the proxy", "left by it"])
+def test_behind_a_proxy_everything_is_under_its_path(make_client: Callable[..., TestClient], left: str) -> None:
+    client = make_client(root_path="/cg/api", max_request_bytes=50)
+    page = client.get(f"{left}/docs").text
+    (script,) = re.findall(r'src="/cg/api(/static[^"]+)"', page)
+    assert client.get(f"{left}{script}").status_code == 200
+    assert "'/cg/api/openapi.json'" in page
+    assert client.get(f"{left}/openapi.json").json()["servers"] == [{"url": "/cg/api"}]
+    dataset = client.post(f"{left}/datasets", json=fruit())  # larger than other bodies may be
+    assert dataset.headers["location"] == f"/cg/api/datasets/{dataset.json()['id']}"
+    job = client.post(f"{left}/jobs", json={"dataset_id": dataset.json()["id"]})
+    assert job.headers["location"] == f"/cg/api/jobs/{job.json()['id']}"
+    assert client.get(job.headers["location"]).json() == job.json()
+    redirect = client.get(f"{left}/jobs/?limit=3", follow_redirects=False)
+    assert redirect.headers["location"] == "/cg/api/jobs?limit=3"
+    for path in {left, f"{left}/"} - {""}:
+        redirect = client.get(path, headers={"Accept": "text/html"}, follow_redirects=False)
+        assert redirect.headers["location"] == "/cg/api/docs"
+
+
+def test_pages_of_other_origins_may_ask_only_where_they_are_allowed_to(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(cors_origins="https://app.example", host="0.0.0.0")
+    headers = bearer(client.app.state.context.database)  # type: ignore[attr-defined]
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    for origin, allowed in (("https://app.example", True), ("https://evil.example", False)):
+        asked_before = client.options("/predict", headers=asks | {"Origin": origin})
+        answer = client.get("/jobs", headers=headers | {"Origin": origin})
+        refused = client.get("/jobs", headers={"Origin": origin})
+        assert (asked_before.status_code, answer.status_code, refused.status_code) == (
+            200 if allowed else 403,
+            200,
+            401,
+        )
+        for response in (asked_before, answer, refused):
+            assert response.headers.get("access-control-allow-origin") == (origin if allowed else None)
+            assert "access-control-allow-credentials" not in response.headers
+
+
+def test_what_a_page_may_not_send_is_refused_before_it_sends_it(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(cors_origins="*")
+    asks = {"Access-Control-Request-Method": "POST", "Origin": "https://app.example"}
+    assert client.options("/jobs", headers=asks).headers["access-control-allow-origin"] == "*"
+    for wrong in ({"Access-Control-Request-Method": "PATCH"}, {"Access-Control-Request-Headers": "x-zebra"}):
+        error_of(client.options("/jobs", headers=asks | wrong), 403, "origin_refused")
+
+
+def test_by_default_no_page_of_another_origin_may_ask(shared: TestClient) -> None:
+    asks = {"Access-Control-Request-Method": "GET", "Origin": "https://app.example"}
+    assert shared.options("/jobs", headers=asks).status_code == 405
+    assert "access-control-allow-origin" not in shared.get("/health/live", headers=asks).headers
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/models/api"])
+def test_the_path_of_a_proxy_cannot_be_taken_for_a_route(settings: Settings, path: str) -> None:
+    with pytest.raises(SettingsInvalid, match=f"ROOT_PATH is {path}"):
+        create_app(settings.model_copy(update={"root_path": path}))
 
 
 @pytest.mark.parametrize(("sent", "kept"), [("trace-1.2_A", True), ("a b", False), ("x" * 65, False), ("", False)])

@@ -76,6 +76,21 @@ def test_a_new_best_takes_over_and_the_old_version_still_answers_by_its_id(house
     asyncio.run(scenario())
 
 
+def test_a_version_that_is_asked_for_is_never_answered_by_another(house: Installation) -> None:
+    house.publish(val_loss=0.4)
+    second = house.publish(val_loss=0.5, seed=1)
+    broken = house.publish(val_loss=0.6, spoilt=True)
+
+    async def scenario() -> None:
+        await house.take("fruit")
+        assert await house.take("fruit:2") == second.id
+        for wanted in ("fruit:3", broken.id):
+            with pytest.raises(ArtifactCorrupt):
+                await house.take(wanted)
+
+    asyncio.run(scenario())
+
+
 def test_a_new_best_that_is_damaged_leaves_the_old_one_serving(house: Installation) -> None:
     old = house.publish(val_loss=0.5)
 

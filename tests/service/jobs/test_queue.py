@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from parts.rows import add_dataset, add_job, add_model, claim, read_job
 from service import processes, versions
 from service.errors import SettingsInvalid, Unavailable
-from service.jobs.embedded_broker import start_broker
+from service.jobs.embedded_broker import start_broker, tell_of_no_broker
 from service.jobs.queue import QUEUE, Doorbell, make_celery
 from service.jobs.sweep import Sweeper, reclaim_lost_jobs, ring_for_forgotten_jobs, tidy
 from service.logs import configure_logs
@@ -58,6 +59,18 @@ def test_the_broker_is_private(settings: Settings, broker: redis.Redis) -> None:
     assert stat.S_IMODE(settings.broker_socket.parent.stat().st_mode) == 0o700
     assert broker.config_get("port") == {"port": "0"}
     assert broker.config_get("save") == {"save": ""}
+
+
+def test_a_part_that_is_started_where_no_broker_is_says_so(settings: Settings, request: pytest.FixtureRequest) -> None:
+    with capture_logs() as logged:
+        tell_of_no_broker(settings)
+        tell_of_no_broker(settings.model_copy(update={"broker_url": "redis://elsewhere"}))
+        request.getfixturevalue("broker")
+        tell_of_no_broker(settings)
+    (warning,) = logged
+    assert (warning["event"], warning["log_level"]) == ("no_broker", "warning")
+    assert "classiglot up" in warning["advice"]
+    assert "BROKER_URL" in warning["advice"]
 
 
 def test_a_ring_is_one_message_that_carries_the_id(doorbell: Doorbell, broker: redis.Redis) -> None:

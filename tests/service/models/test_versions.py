@@ -42,13 +42,40 @@ def test_of_equals_the_newest_answers(database: Database, catalog: ModelCatalog)
 
 def test_a_promoted_version_answers_until_another_is_promoted(database: Database, catalog: ModelCatalog) -> None:
     first, second = add_model(database, val_loss=0.9), add_model(database, val_loss=0.8)
-    add_model(database, val_loss=0.1)
+    third = add_model(database, val_loss=0.1)
     catalog.promote("default", first.id)
     assert best(catalog).id == first.id
     catalog.promote("default", second.id)
     assert best(catalog).id == second.id
     catalog.delete("default", second.id)
+    assert best(catalog).id == third.id  # the first is pinned no more
+
+
+def test_the_lowest_validation_loss_answers_again_once_the_pin_is_taken(
+    database: Database, catalog: ModelCatalog
+) -> None:
+    first, second = add_model(database, val_loss=0.9), add_model(database, val_loss=0.1)
+    other = add_model(database, name="tools")
+    for pinned in (first, other):
+        catalog.promote("default", pinned.id)
+    catalog.demote("default", second.id)
     assert best(catalog).id == first.id
+    catalog.demote("default", first.id)
+    assert best(catalog).id == second.id
+    assert catalog.get("default", other.id)[0].pinned_at is not None  # names have pins of their own
+
+
+def test_a_version_is_found_by_its_name_and_number(database: Database, catalog: ModelCatalog) -> None:
+    first, second = add_model(database, val_loss=0.1, name="Obst"), add_model(database, name="Obst")
+    catalog.promote("default", first.id)
+    assert catalog.resolve("default", "Obst:2").id == second.id
+    assert catalog.resolve("default", "Obst:1").id == first.id
+    catalog.delete("default", second.id)
+    for wanted in ("Obst:2", "Obst:3", "Obst:0", "Obst:01", "Obst:x", "Obst:", ":1", "Obst:1:1", f"Obst:{10**30}"):
+        with pytest.raises(NotFound, match="no model has this name and version"):
+            catalog.resolve("default", wanted)
+    with pytest.raises(NotFound):
+        catalog.resolve("other", "Obst:1")
 
 
 def test_lists_mark_one_best_of_each_name(database: Database, catalog: ModelCatalog) -> None:
@@ -64,7 +91,7 @@ def test_lists_mark_one_best_of_each_name(database: Database, catalog: ModelCata
 def test_deleted_and_unknown_versions_are_not_found(database: Database, catalog: ModelCatalog) -> None:
     model = add_model(database)
     catalog.delete("default", model.id)
-    for ask in (catalog.get, catalog.promote, catalog.delete, catalog.resolve):
+    for ask in (catalog.get, catalog.promote, catalog.demote, catalog.delete, catalog.resolve):
         with pytest.raises(NotFound):
             ask("default", model.id)
     with pytest.raises(NotFound):

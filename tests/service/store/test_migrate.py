@@ -7,6 +7,7 @@ from alembic import command
 from sqlalchemy import inspect, text
 
 from parts.postgres import drop_database, fresh_database
+from parts.rows import add_model
 from service.errors import SettingsInvalid
 from service.store import datasets, idempotency, jobs, models
 from service.store.database import Database
@@ -60,6 +61,18 @@ def test_what_was_there_before_projects_belongs_to_default_and_nothing_is_lost(d
     with database.read() as tx:
         for table in ("datasets", "jobs", "events", "models", "idempotency_keys"):
             assert tx.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 1, table
+
+
+def test_of_a_names_pins_only_the_last_is_left(database: Database) -> None:
+    first, second, other = add_model(database), add_model(database), add_model(database, name="tools")
+    with database.write() as connection:
+        command.downgrade(alembic_config(connection), "0005")
+        for moment, record in enumerate((first, second, other)):
+            connection.execute(text(f"UPDATE models SET pinned_at = {moment + 1} WHERE id = '{record.id}'"))
+    migrate(database)
+    with database.read() as tx:
+        pinned = [models.get(tx, "default", record.id).pinned_at for record in (first, second, other)]  # type: ignore[union-attr]
+    assert pinned == [None, 2, 3]
 
 
 def test_a_schema_from_the_future_is_refused(database: Database) -> None:

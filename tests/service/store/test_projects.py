@@ -62,9 +62,11 @@ def test_of_anothers_rows_there_is_nothing(database: Database) -> None:
             assert bool(events.page(tx, project, mine["job"].id, 10, 0).data) is there
             assert bool(models.standings(tx, project, {"fruit"})) is there
             assert bool(models.names(tx, project, 10)) is there
+            assert bool(models.get_version(tx, project, "fruit", 1)) is there
     with database.write() as tx:
         assert jobs.request_cancel(tx, "b", mine["job"].id) is None
         assert not models.pin(tx, "b", mine["model"].id)
+        assert not models.unpin(tx, "b", mine["model"].id)
         assert not models.remove(tx, "b", mine["model"].id)
         datasets.remove(tx, "b", mine["dataset"].id)
         assert jobs.renew(tx, held, 60) is False

@@ -1,0 +1,62 @@
+"""Predictions as a table: the one that was sent, and what is predicted in columns after its own."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+
+from service.api.text_lines import TABLES, Fault, Row, Rows
+from service.errors import InferenceFailed
+from service.inference.predictions import Prediction
+from service.store.records import Task
+
+Answer = Prediction | Fault | InferenceFailed
+Answered = tuple[Row, Answer]
+COLUMNS = {"choosing": ("label", "score"), "deciding": ("labels", "scores")}
+# What a spreadsheet computes where it opens a table; a number with a sign is none of it.
+_FORMULA = re.compile(r"[=@\t\r]|[+-](?!\d+([.,]\d+)?$)")
+
+
+class Table:
+    """Writes rows as `media_type`. What a spreadsheet put there it gets back: a semicolon that ended cells, and a byte
+    order mark."""
+
+    def __init__(self, sent: Rows, media_type: str, task: Task) -> None:
+        self._delimiter = ";" if (media_type, sent.delimiter) == ("text/csv", ";") else TABLES[media_type]
+        self._mark = "\ufeff" if sent.marked else ""
+        self._header = [*sent.header, *_new_names(sent.header, [*COLUMNS[task], "truncated", "error"])]
+
+    def write(self, first: int, piece: Sequence[Answered]) -> bytes:
+        """`first`: the number of the first row; the header comes before number 0."""
+        written = io.StringIO()
+        written.write("" if first else self._mark)
+        writer = csv.writer(written, delimiter=self._delimiter)
+        writer.writerows([] if first else [self._header])
+        writer.writerows([*row.cells, *_cells(answer)] for row, answer in piece)
+        return written.getvalue().encode()
+
+
+def _new_names(taken: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """A table that is labelled already keeps its labels beside the predicted ones."""
+    known = {name.casefold() for name in taken}
+    names = []
+    for name in wanted:
+        while name in known:
+            name = f"predicted_{name}"
+        names.append(name)
+    return names
+
+
+def _cells(answer: Answer) -> list[str]:
+    """Labels, scores, truncated, error. Several labels are joined as data sets have them, their scores likewise."""
+    if isinstance(answer, Fault):
+        return ["", "", "", str(answer)]
+    if isinstance(answer, InferenceFailed):
+        return ["", "", "", answer.message]
+    scores = (f"{answer.scores[label]:.6g}" for label in answer.labels)
+    return [_no_formula("|".join(answer.labels)), "|".join(scores), str(answer.truncated).lower(), ""]
+
+
+def _no_formula(cell: str) -> str:
+    """Labels are whatever somebody once uploaded: with an apostrophe before it a spreadsheet takes one for text."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell
