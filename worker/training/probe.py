@@ -20,7 +20,9 @@ from service.store.records import Task
 # probe is fitted to tell labels apart with less.
 FROZEN, FINE_TUNED = 6.0, 2.0
 MAX_ITERATIONS = 1_000
-FOLDS = 5
+# A head that lacks a fifth of the validation texts is less sure of the rest than the published one is: the temperature
+# comes out too high (ECE 0.051, and 0.048 of 20 folds: 20 models of 200 texts). Of many rows a fifth is missed less.
+FOLDS, FOLDS_OF_FEW, FEW_ROWS = 5, 20, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,9 @@ def fit_head_to_both(
         return fit_probe(both, truth, task, FINE_TUNED)
 
     logits = np.zeros(truth_val.shape)
+    folds = FOLDS_OF_FEW if len(train) + len(val) <= FEW_ROWS else FOLDS
     if len(val) > 1:
-        for rest, held_out in KFold(min(FOLDS, len(val)), shuffle=True, random_state=0).split(val):
+        for rest, held_out in KFold(min(folds, len(val)), shuffle=True, random_state=0).split(val):
             logits[held_out] = fit(rest).logits(val[held_out])
     else:
         logits[:] = fit(np.arange(0)).logits(val)
