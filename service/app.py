@@ -77,9 +77,9 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
     app.add_middleware(
         BodyLimit, uploads=settings.max_upload_bytes, others=settings.max_request_bytes, streamed=MEDIA_TYPES
     )
-    if settings.cors_origins:
-        app.add_middleware(Origins, allowed=settings.cors_origins)
     app.add_middleware(Observer)
+    if settings.cors_origins:  # around Observer, whose answer to a crash a page may read too
+        app.add_middleware(Origins, allowed=settings.cors_origins)
     app.add_middleware(RootPath, root_path=settings.root_path)
     problems.install(app)
     for resource in RESOURCES:

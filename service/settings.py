@@ -161,13 +161,16 @@ class Settings(BaseSettings):
                 r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?", origin
             ):
                 raise ValueError("must be origins as browsers send them, such as https://app.example:8443, or `*`")
+            if re.fullmatch(r"https:.*:443|http:.*:80", origin):
+                raise ValueError(f"{origin} is never sent: browsers leave out the port that is usual; do so too")
         return origins
 
     @field_validator("root_path")
     @classmethod
     def _known_path(cls, path: str) -> str:
-        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", path):
-            raise ValueError("must be a path such as /classiglot, of letters, digits and `. _ ~ -` between slashes")
+        if not re.fullmatch(r"(/(?!\.+(/|$))[A-Za-z0-9._~-]+)*/?", path):
+            words = "must be a path such as /classiglot, of letters, digits and `. _ ~ -` between slashes, no part of "
+            raise ValueError(f"{words}dots alone")
         return path.rstrip("/")
 
     @field_validator("database_url")

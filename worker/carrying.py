@@ -10,13 +10,17 @@ from collections.abc import Callable
 
 from service.errors import ArtifactCorrupt, NotFound, Unavailable
 from service.logs import get_logger
-from service.store.artifacts import ArtifactStore
+from service.store.artifacts import ArtifactStore, Kind
 from service.store.records import Json
 from service.store.remote_artifacts import RemoteArtifacts
 
 log = get_logger(__name__)
 LOOK_SECONDS = 0.5  # between looks for new checkpoints
 PAUSE_SECONDS = 1.0  # after the bucket was away
+
+
+class CarryFailed(Exception):
+    """For another reason than that something is not there, or not whole: a full disk, for one."""
 
 
 class Errand:
@@ -30,11 +34,13 @@ class Errand:
         threading.Thread(target=self._run, name="errand", daemon=True).start()
 
     def done(self, timeout_seconds: float) -> bool:
-        """Whether it is, after so long at most. Raises: what the call raised."""
+        """Whether it is, after so long at most. Raises: NotFound, ArtifactCorrupt; CarryFailed."""
         if not self._done.wait(timeout_seconds):
             return False
-        if self._error:
+        if isinstance(self._error, NotFound | ArtifactCorrupt):
             raise self._error
+        if self._error:
+            raise CarryFailed(f"files of this job could not be carried: {self._error}") from self._error
         return True
 
     def leave(self) -> None:
@@ -152,6 +158,9 @@ class Carrier:
             self._carried.discard(name)
 
     def _deliver(self, bucket: RemoteArtifacts, model_id: str) -> None:
-        bucket.share("reports", model_id)
-        bucket.share("models", model_id)
+        parts: tuple[Kind, ...] = ("reports", "models")
+        for kind in parts:  # of each there is no other copy: it stays for as long as this is tried
+            bucket.mark_used(kind, model_id)
+        for kind in parts:
+            bucket.share(kind, model_id)
         self._delivered = model_id

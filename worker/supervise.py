@@ -19,7 +19,7 @@ from service.store import jobs as job_rows
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.records import Claim, DatasetRecord, JobRecord, Json
-from worker.carrying import Carrier
+from worker.carrying import Carrier, CarryFailed
 from worker.channel import Order
 from worker.lease import Lease
 from worker.process import TrainingProcess
@@ -105,6 +105,8 @@ class Attempt:
                     self.record.cancel()
                 elif self._took_too_long():
                     self._fail_for_time()
+            except CarryFailed as error:
+                self._while_leased(partial(self.record.try_again, str(error)))
             except (NotFound, ArtifactCorrupt) as error:
                 self._while_leased(partial(self.record.fail, {"code": error.code, "message": error.message}))
             except Unavailable as error:  # the database
@@ -182,6 +184,9 @@ class Attempt:
                 if self._too_slow_to_stop():
                     raise LeaseLost("the worker stops while the database is away; the lease runs out") from error
                 self._pause()
+            except (CarryFailed, NotFound, ArtifactCorrupt) as error:  # of what the run has written
+                process.kill()
+                self._while_leased(partial(self.record.try_again, str(error)))
 
     def _make_way(self, process: TrainingProcess) -> None:
         """The next run may get ready beside this one, which trains no more, if a job waits for it: else the seconds

@@ -28,7 +28,7 @@ from service.api.fields import (
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.problems import responses
 from service.datasets.dataset import SPLITS
-from service.datasets.formats import MEDIA_TYPES
+from service.datasets.formats import EXTENSION_OF_TYPE
 from service.datasets.ingest import Cut, Submission, Upload, dataset_not_found, delete_dataset, store_dataset
 from service.datasets.json_text import parse_json
 from service.errors import Detail, Unacceptable, Unreadable, UnsupportedMedia
@@ -241,7 +241,7 @@ async def _from_form(form: FormData) -> Submission:
 def _filename(part: UploadFile) -> str:
     """With the extension that its type stands for, if it has none."""
     name, kind = part.filename or "", (part.content_type or "").partition(";")[0].strip().lower()
-    return name if "." in name else name + MEDIA_TYPES.get(kind, "")
+    return name if "." in name else name + EXTENSION_OF_TYPE.get(kind, "")
 
 
 def _is_left_empty(name: str, part: str | UploadFile) -> bool:

@@ -78,7 +78,8 @@ class Guard:
 
 
 class PageGuard(Guard):
-    """Of routes that only read: a browser may open them."""
+    """Of routes that only read: a browser may open them. Says so in the OpenAPI document; `_key_of` goes by the method,
+    and `check_every_route` holds the two together."""
 
     async def __call__(
         self,
@@ -104,10 +105,15 @@ def guard_of(dependant: Dependant) -> Guard | None:
 
 
 def check_every_route(router: APIRouter) -> None:
-    """An unguarded route must not even start. Raises: RuntimeError that names it."""
+    """A route without a guard, or with one for other methods, must not even start. Raises: RuntimeError."""
     for route in router.routes:
-        if isinstance(route, APIRoute) and route.path not in OPEN_PATHS and guard_of(route.dependant) is None:
+        if not isinstance(route, APIRoute) or route.path in OPEN_PATHS:
+            continue
+        guard = guard_of(route.dependant)
+        if guard is None:
             raise RuntimeError(f"{route.path} has no guard: give it a parameter of type Reader, Trainer, …")
+        if isinstance(guard, PageGuard) != (route.methods == {"GET"}):
+            raise RuntimeError(f"{route.path}: what a browser may open is read by GET alone; Trainer is for the rest")
 
 
 async def admit_early(request: Request, dependant: Dependant) -> None:
@@ -136,9 +142,9 @@ def _key_of(request: Request) -> str | None:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credentials.strip():
         return credentials.strip()
-    if scheme.lower() == "basic" and request.method == "GET" and (password := _password_of(credentials)):
-        return password
-    return request.headers.get("x-api-key")
+    if key := request.headers.get("x-api-key"):  # a password beside it may be meant for a proxy
+        return key
+    return _password_of(credentials) if scheme.lower() == "basic" and request.method == "GET" else None
 
 
 def _password_of(credentials: str) -> str | None:

@@ -1,9 +1,9 @@
 """`/jobs`"""
 
+import hashlib
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from service.api import examples
@@ -187,8 +187,12 @@ def get_report(job_id: Id, request: Request, context: In, access: Reader) -> Res
     job = find_job(access.project, job_id, context)
     if job.model_id is None:
         raise Conflict(f"the job is {job.status}; only a job that succeeded has a report", code="report_not_ready")
-    folder = context.artifacts.open("reports", job.model_id)
     media_type = preferred(request, list(_REPORTS))
-    headers = NEGOTIATED | ({"Content-Security-Policy": PAGE_POLICY} if media_type == "text/html" else {})
-    path = folder / _REPORTS[media_type]
-    return unless_known(request, FileResponse(path, media_type=media_type, headers=headers, stat_result=path.stat()))
+    # as a whole: with its job, it may be deleted meanwhile
+    content = context.artifacts.read(
+        "reports", job.model_id, lambda folder: (folder / _REPORTS[media_type]).read_bytes()
+    )
+    headers = NEGOTIATED | {"ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
+    if media_type == "text/html":
+        headers["Content-Security-Policy"] = PAGE_POLICY
+    return unless_known(request, Response(content, media_type=media_type, headers=headers))

@@ -11,7 +11,7 @@ from service.api.problems import problem
 
 METHODS = ("GET", "POST", "DELETE")
 HEADERS = ("Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-ID")
-SHOWN = ("Location", "Model-Id", "Model-Version", "RateLimit", "Retry-After", "X-Request-ID")
+SHOWN = ("Location", "Model-Id", "Model-Version", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID")
 
 
 class Origins(CORSMiddleware):

@@ -13,8 +13,8 @@ from service.store.records import Task
 Answer = Prediction | Fault | InferenceFailed
 Answered = tuple[Row, Answer]
 COLUMNS = {"choosing": ("label", "score"), "deciding": ("labels", "scores")}
-# What a spreadsheet computes where it opens a table; a number with a sign is none of it.
-_FORMULA = re.compile(r"[=@\t\r]|[+-](?!\d+([.,]\d+)?$)")
+# What a spreadsheet computes where it opens a table, wide letters too; a number with a sign is none of it.
+_FORMULA = re.compile(r"[=@＝＋－＠\t\r]|[+-](?!\d+([.,]\d+)?$)")
 
 
 class Table:

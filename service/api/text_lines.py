@@ -8,12 +8,13 @@ from itertools import chain, islice, repeat
 from typing import IO
 
 from service.datasets.checks import why_unsafe
+from service.datasets.formats import EXTENSION_OF_TYPE
 from service.datasets.json_text import parse_json
 from service.datasets.lines import TableLines, bounded_lines, row_bytes
 from service.datasets.tables import open_table, told, trimmed, why_not_a_row
 from service.errors import ClassiglotError, Unreadable
 
-NDJSON = ("application/x-ndjson", "application/jsonl", "application/ndjson")
+NDJSON = tuple(kind for kind, extension in EXTENSION_OF_TYPE.items() if extension == ".jsonl")
 TABLES = {"text/csv": ",", "text/tab-separated-values": "\t"}
 MEDIA_TYPES = (*NDJSON, *TABLES)
 
@@ -94,12 +95,13 @@ def _of_table(file: IO[bytes], delimiter: str, longest: int) -> Rows:
         header, delimiter, cells = open_table(lines, delimiter)
     except (csv.Error, UnicodeDecodeError) as error:
         return Rows(iter([Row(_why_unread(error, lines))]))
-    if [name.casefold() for name in header].count("text") != 1:
+    lower = [name.casefold() for name in header]
+    if lower.count("text") != 1:
         raise Unreadable("the first line must be a header with exactly one column `text`")
-    return Rows(_rows(lines, cells, header, delimiter), header, delimiter, marked)
+    return Rows(_rows(lines, cells, header, delimiter, lower.index("text")), header, delimiter, marked)
 
 
-def _rows(lines: TableLines, rows: Iterator[list[str]], header: list[str], delimiter: str) -> Iterator[Row]:
+def _rows(lines: TableLines, rows: Iterator[list[str]], header: list[str], delimiter: str, place: int) -> Iterator[Row]:
     """An empty line is the row of a spreadsheet's empty cell."""
     nothing = [""] * len(header)
     empty = 0  # lines that are no rows where the file ends with them
@@ -111,7 +113,7 @@ def _rows(lines: TableLines, rows: Iterator[list[str]], header: list[str], delim
                 continue
             yield from repeat(Row("", nothing), empty)
             empty = 0
-            yield _row_of_cells(trimmed(cells, len(header)), header, delimiter)
+            yield _row_of_cells(trimmed(cells, len(header)), header, delimiter, place)
     except (csv.Error, UnicodeDecodeError) as error:
         yield Row(_why_unread(error, lines), nothing)
 
@@ -122,9 +124,9 @@ def _why_unread(error: csv.Error | UnicodeDecodeError, lines: TableLines) -> Fau
     return Fault("is not UTF-8, and nothing after it was read; save the file as UTF-8 and send it again")
 
 
-def _row_of_cells(cells: list[str], header: list[str], delimiter: str) -> Row:
+def _row_of_cells(cells: list[str], header: list[str], delimiter: str, place: int) -> Row:
     """With a cell more or less the text may have been cut in two, or another be in its place."""
     if len(cells) != len(header):
         fault = Fault(why_not_a_row(cells, header, delimiter))
         return Row(fault, list(islice(chain(cells, repeat("")), len(header))))
-    return Row(cells[[name.casefold() for name in header].index("text")], cells)
+    return Row(cells[place], cells)

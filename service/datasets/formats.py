@@ -26,11 +26,11 @@ from service.settings import Settings
 
 EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv", ".ndjson")
 WORKBOOKS = (".xlsx", ".xls", ".ods")
-MEDIA_TYPES = {  # of a file whose name has no extension
+EXTENSION_OF_TYPE = {  # of a file whose name has no extension
     "application/json": ".json",
+    "application/x-ndjson": ".jsonl",  # the first of a form is what answers have
     "application/jsonl": ".jsonl",
     "application/ndjson": ".jsonl",
-    "application/x-ndjson": ".jsonl",
     "text/csv": ".csv",
     "text/tab-separated-values": ".tsv",
 }

@@ -180,7 +180,7 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     dataset = Dataset(task, labels, splits, deciding_cells, notices + of_column)
     check_labels(dataset, settings, complaints)
     complaints.raise_if_any()
-    return replace(dataset, splits=_cut_missing(splits, submission.cut, complaints))
+    return replace(dataset, splits=_cut_missing(splits, submission, complaints))
 
 
 def _read(name: str, sent: Upload | object, complaints: Complaints, settings: Settings) -> RawSplit:
@@ -189,11 +189,15 @@ def _read(name: str, sent: Upload | object, complaints: Complaints, settings: Se
     return read_json(sent, name, complaints)
 
 
-def _cut_missing(splits: dict[str, list[Example]], cut: Cut, complaints: Complaints) -> dict[str, list[Example]]:
+def _cut_missing(
+    splits: dict[str, list[Example]], submission: Submission, complaints: Complaints
+) -> dict[str, list[Example]]:
+    cut = submission.cut
     asked = {"val": cut.val, "test": cut.test}
     for name, share in asked.items():
         if share is not None and name in splits:
-            complaints.add(f"was sent, so it cannot be cut from train; leave out split.{name}", split=name)
+            why = "was sent" if name in submission.splits else "is filled by the column split of train"
+            complaints.add(f"{why}, so it cannot be cut from train; leave out split.{name}", split=name)
     missing = {name: share or DEFAULT_SHARE for name, share in asked.items() if name not in splits}
     if missing and not complaints.count:
         rows = splits["train"]

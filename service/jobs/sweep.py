@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from service.errors import ClassiglotError
 from service.jobs.queue import Doorbell
@@ -96,6 +97,7 @@ class Sweeper:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
         self._count = 0
+        self._tidying: threading.Thread | None = None
         self._clocks: tuple[float, float] | None = None  # our own and the database's, at the last sweep
 
     def start(self) -> None:
@@ -103,16 +105,20 @@ class Sweeper:
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(timeout=10)
+        for thread in filter(None, (self._thread, self._tidying)):
+            thread.join(timeout=5)
 
     def _run(self) -> None:
         while not self._stop.wait(self._settings.sweep_seconds * random.uniform(0.8, 1.2)):
-            try:
-                self._sweep()
-            except ClassiglotError as error:  # a dependency is away; the next sweep finds it back
-                log.warning("sweep_failed", error=error.message)
-            except Exception:  # the sweeper must outlive its bugs: lost jobs depend on it
-                log.exception("sweep_failed")
+            self._outliving(self._sweep)
+
+    def _outliving(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except ClassiglotError as error:  # a dependency is away; the next sweep finds it back
+            log.warning("sweep_failed", error=error.message)
+        except Exception:  # the sweeper must outlive its bugs: lost jobs depend on it
+            log.exception("sweep_failed")
 
     def _sweep(self) -> None:
         if self._time_jumped():
@@ -123,8 +129,15 @@ class Sweeper:
             reclaim_lost_jobs(self._database, self._settings.max_attempts)
         ring_for_forgotten_jobs(self._database, self._doorbell)
         if self._count % TIDY_EVERY == 0:
-            tidy(self._database, self._artifacts)
+            self._begin_to_tidy()
         self._count += 1
+
+    def _begin_to_tidy(self) -> None:
+        """In a thread of its own: lost jobs do not wait for a bucket that is slow, or away."""
+        if self._tidying is None or not self._tidying.is_alive():
+            work = partial(tidy, self._database, self._artifacts)
+            self._tidying = threading.Thread(target=self._outliving, args=(work,), name="tidy", daemon=True)
+            self._tidying.start()
 
     def _time_jumped(self) -> bool:
         """Whether the database's clock ran on while ours, which stands still in a machine that sleeps, did not. Every

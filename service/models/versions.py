@@ -81,10 +81,10 @@ class ModelCatalog:
     def promote(self, project: str, model_id: str) -> ModelRecord:
         """Pins a version as its name's best, until another is or its pin is taken. Raises: NotFound."""
         with self._database.write() as tx:
-            if not model_rows.pin(tx, project, model_id):
-                raise _no_such_id()
+            model_rows.pin(tx, project, model_id)
             record = model_rows.get(tx, project, model_id)
-        assert record is not None
+            if record is None or record.pinned_at is None:  # deleted meanwhile: no other loses its pin for it
+                raise _no_such_id()
         return record
 
     def demote(self, project: str, model_id: str) -> None:

@@ -20,12 +20,14 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import S3Store
 
 from service.errors import SettingsInvalid, Unavailable
+from service.logs import get_logger
 from service.settings import MEBIBYTE
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 T = TypeVar("T")
+log = get_logger(__name__)
 REQUEST_SECONDS = 20.0  # for one request, a block of a file included: a megabyte a second is fast enough
 RETRY_SECONDS = 10.0  # after its first try a request is tried again for so long
 CONNECT_SECONDS = 3.0
@@ -167,20 +169,23 @@ class Bucket:
             raise self._away(_why(error)) from None
 
     def _away(self, why: str) -> Unavailable:
+        log.warning("bucket_away", bucket=self.url, why=why)
         return Unavailable(
-            f"the bucket {self.url} does not answer ({why}); try again, and if that lasts, tell the operator",
+            f"the bucket of artifacts does not answer ({why}); try again, and if that lasts, tell the operator",
             retry_after=10,
         )
 
     def _denied(self) -> BucketDenied:
+        log.error("bucket_denied", bucket=self.url)
         return BucketDenied(
-            f"the bucket {self.url} refuses what this process asks; the operator corrects its keys "
+            "the bucket of artifacts refuses what this process asks; the operator corrects its keys "
             "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or what they may do: list, read, write and delete",
             retry_after=60,
         )
 
     def _missing(self) -> BucketMissing:
-        return BucketMissing(f"there is no bucket {self.url}; the operator makes it again", retry_after=60)
+        log.error("bucket_missing", bucket=self.url)
+        return BucketMissing("the bucket of artifacts is gone; the operator makes it again", retry_after=60)
 
 
 def _address(environment: Mapping[str, str]) -> str:

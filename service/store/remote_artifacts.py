@@ -85,7 +85,7 @@ class RemoteArtifacts(ArtifactStore):
         FileExistsError when another one has that name.
         """
         with self.staging() as staged:
-            _link(self._used(kind, name), staged)
+            _link(self.mark_used(kind, name), staged)
             self._upload(staged, kind, name)
 
     def _upload(self, folder: Path, kind: Kind, name: str) -> None:
@@ -113,7 +113,7 @@ class RemoteArtifacts(ArtifactStore):
         is kept from everybody."""
         if self.path(kind, name).exists():
             try:
-                self._checked(self._used(kind, name), kind, name, thorough, manifest_sha256)
+                self._checked(self.mark_used(kind, name), kind, name, thorough, manifest_sha256)
             except (ArtifactCorrupt, NotFound, FileNotFoundError):
                 log.warning("copy_damaged", kind=kind, name=name)
                 super().remove(kind, name)
@@ -217,13 +217,13 @@ class RemoteArtifacts(ArtifactStore):
 
     def _copies(self) -> Iterator[tuple[float, int, Kind, str]]:
         for kind in CACHED:
-            for name in super().names(kind):
+            for name, used in super()._changes(kind):  # of the copies alone
                 try:
-                    yield self.path(kind, name).stat().st_mtime, super().size(kind, name), kind, name
+                    yield used, super().size(kind, name), kind, name
                 except FileNotFoundError:
                     continue  # another process has removed it
 
-    def _used(self, kind: Kind, name: str) -> Path:
+    def mark_used(self, kind: Kind, name: str) -> Path:
         """Marks it as used now. Raises: FileNotFoundError."""
         folder = self.path(kind, name)
         os.utime(folder)

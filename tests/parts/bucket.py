@@ -91,10 +91,6 @@ class Door:
         with self._lock:
             self._faults += [(fault, method, path)] * times
 
-    def forgive(self) -> None:
-        with self._lock:
-            self._faults = []
-
     def count(self, method: str, path: str = "") -> int:
         return sum(line.startswith(f"{method} ") and path in line for line in list(self.seen))
 

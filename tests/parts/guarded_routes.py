@@ -159,6 +159,8 @@ def must_take_a_key_as_password_only_to_read(house: House, route: str) -> None:
         error_of(answer, 401, "key_missing")
         return
     assert answer.is_success
+    of_a_proxy = as_password({"Authorization": "Bearer the-proxys-own"})
+    assert house.ask(route, of_a_proxy | {"X-API-Key": house.keys["browser"]["Authorization"].split()[1]}).is_success
     if SCOPE[route] != "any":
         error_of(house.ask(route, as_password(house.keys["predict"])), 403, "scope_missing")
     for credentials in WRONG_PASSWORDS.values():

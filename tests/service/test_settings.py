@@ -29,7 +29,7 @@ def test_a_root_path_is_kept_without_a_slash_at_its_end(given: str, kept: str) -
 
 
 def test_origins_are_separated_by_commas() -> None:
-    origins = ("https://app.example", "http://localhost:3000", "http://[::1]:80", "*")
+    origins = ("https://app.example", "http://localhost:3000", "http://[::1]:8080", "*")
     assert read_settings(cors_origins=", ".join(origins)).cors_origins == origins
 
 
@@ -62,9 +62,13 @@ def test_extra_base_models_are_separated_by_commas() -> None:
         ("port", "70000"),
         ("cors_origins", "https://app.example/"),
         ("cors_origins", "https://a.example,app.example"),
+        ("cors_origins", "https://app.example:443"),
+        ("cors_origins", "http://[::1]:80"),
         ("root_path", "classiglot"),
         ("root_path", "//evil.example"),
         ("root_path", "/a b"),
+        ("root_path", "/a/../b"),
+        ("root_path", "/."),
     ],
 )
 def test_what_cannot_work_is_named_in_one_sentence(name: str, value: str) -> None:

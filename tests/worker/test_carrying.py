@@ -1,5 +1,6 @@
 """What a run reads and writes, between this machine's folder and a real bucket."""
 
+import os
 import shutil
 import threading
 import time
@@ -14,7 +15,7 @@ from service.errors import NotFound
 from service.store.artifacts import MANIFEST, ArtifactStore, Kind
 from service.store.buckets import Bucket
 from service.store.remote_artifacts import RemoteArtifacts
-from worker.carrying import Carrier
+from worker.carrying import Carrier, CarryFailed
 
 JOB = "job_1"
 Machine = Callable[[str], RemoteArtifacts]
@@ -236,6 +237,30 @@ def test_a_model_is_delivered_with_its_report(machine: Machine) -> None:
     shutil.rmtree(here.root)
     assert (there.open("models", "mdl_1") / "file").read_text() == "models"
     assert (there.open("reports", "mdl_1") / "file").read_text() == "reports"
+
+
+def test_a_model_that_nobody_else_has_stays_while_it_cannot_be_delivered(machine: Machine, door: Door) -> None:
+    """However long that takes: copies that are used do not leave to make room."""
+    here = machine("here")
+    kinds: tuple[Kind, ...] = ("reports", "models")
+    for kind in kinds:
+        with ArtifactStore(here.root).writing(kind, "mdl_1") as folder:
+            (folder / "file").write_text(kind)
+    carrier = Carrier(here, JOB)
+    door.shut = True
+    told = {"kind": "succeeded", "model_id": "mdl_1"}
+    long_ago = time.time() - 2 * 3600
+    for kind in kinds:
+        os.utime(here.path(kind, "mdl_1"), (long_ago, long_ago))
+    assert not carrier.is_known_to_all(told, 1)
+    assert all(here.path(kind, "mdl_1").stat().st_mtime > long_ago + 3600 for kind in kinds)
+    carrier.close()
+
+
+def test_what_fails_for_another_reason_is_said(machine: Machine) -> None:
+    carrier = Carrier(machine("here"), JOB)
+    with pytest.raises(CarryFailed, match="could not be carried"):  # there is no such model
+        wait_until(lambda: carrier.is_known_to_all({"kind": "succeeded", "model_id": "mdl_1"}, 1), 10)
 
 
 def test_in_a_shared_folder_there_is_nothing_to_carry(artifacts: ArtifactStore) -> None:

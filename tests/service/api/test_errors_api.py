@@ -174,13 +174,14 @@ def test_the_process_is_alive_without_its_database(client: TestClient, context: 
 
 
 def test_what_nobody_thought_of_is_a_500_without_a_word_of_it(make_client: Callable[..., TestClient]) -> None:
-    client = make_client(raises=False)
+    client = make_client(raises=False, cors_origins="https://app.example")
     job = client.post("/jobs", json={"dataset_id": client.post("/datasets", json=fruit()).json()["id"]}).json()
     context: Context = client.app.state.context  # type: ignore[attr-defined]
     with context.database.write() as tx:
         tx.execute(text("UPDATE jobs SET hyperparameters = :broken"), {"broken": f'{{"{MARK}": 1}}'})
     with capture_logs() as logs:
-        response = client.get(f"/jobs/{job['id']}")
+        response = client.get(f"/jobs/{job['id']}", headers={"Origin": "https://app.example"})
+    assert response.headers["access-control-allow-origin"] == "https://app.example"  # or its page would not see it
     assert "request_crashed" in [line["event"] for line in logs]
     assert error_of(response, 500, "internal")["details"] == []
     assert MARK not in response.text

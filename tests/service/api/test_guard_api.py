@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from fastapi import APIRouter, Request
@@ -35,7 +36,7 @@ from parts.wire import error_of, fruit
 from service.access import gate, keys
 from service.access.scopes import SCOPES
 from service.api.context import Context
-from service.api.guard import OPEN_PATHS, _network_of, check_every_route
+from service.api.guard import OPEN_PATHS, Anyone, Reader, Trainer, _network_of, check_every_route
 from service.app import create_app
 from service.settings import Settings
 
@@ -76,6 +77,17 @@ def test_a_route_without_a_guard_does_not_even_start() -> None:
     router = APIRouter()
     router.get("/zebra")(lambda: None)
     with pytest.raises(RuntimeError, match="/zebra has no guard"):
+        check_every_route(router)
+
+
+@pytest.mark.parametrize(("method", "access"), [("GET", Trainer), ("POST", Reader), ("DELETE", Anyone)])
+def test_only_what_is_read_by_get_may_be_opened_with_a_password(method: str, access: Any) -> None:
+    def zebra(own: Any) -> None: ...
+
+    zebra.__annotations__["own"] = access
+    router = APIRouter()
+    router.add_api_route("/zebra", zebra, methods=[method])
+    with pytest.raises(RuntimeError, match="/zebra: what a browser may open"):
         check_every_route(router)
 
 

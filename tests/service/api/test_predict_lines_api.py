@@ -246,7 +246,7 @@ def test_a_spreadsheet_gets_back_what_it_sent(serving: TestClient) -> None:
 
 @pytest.mark.parametrize(("label", "cell"), [
     ("=1+1", "'=1+1"), ("@x", "'@x"), ("+x", "'+x"), ("-x", "'-x"), ("-1+1", "'-1+1"), ("\tx", "'\tx"),
-    ("-1", "-1"), ("+0.5", "+0.5"), ("a=b", "a=b"),
+    ("＝1", "'＝1"), ("＠x", "'＠x"), ("-1", "-1"), ("+0.5", "+0.5"), ("a=b", "a=b"),
 ])  # fmt: skip
 def test_no_label_becomes_a_formula(label: str, cell: str) -> None:
     prediction = Prediction(label, [label], {label: 0.5}, 1, False)

@@ -111,4 +111,4 @@ def test_rows_in_complaints_and_warnings_are_those_that_were_sent() -> None:
 
 
 def test_a_share_for_a_split_that_the_column_fills_is_refused() -> None:
-    assert complaint_of(Cut(val=0.3), train=COLUMNS).message.startswith("was sent, so it cannot be cut from train")
+    assert complaint_of(Cut(val=0.3), train=COLUMNS).message.startswith("is filled by the column split")

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from service import processes, versions
 from service.errors import SettingsInvalid, Unavailable
 from service.jobs.embedded_broker import start_broker, tell_of_no_broker
 from service.jobs.queue import QUEUE, Doorbell, make_celery
-from service.jobs.sweep import Sweeper, reclaim_lost_jobs, ring_for_forgotten_jobs, tidy
+from service.jobs.sweep import TIDY_EVERY, Sweeper, reclaim_lost_jobs, ring_for_forgotten_jobs, tidy
 from service.logs import configure_logs
 from service.settings import Settings
 from service.store import events, jobs, models
@@ -157,6 +158,22 @@ def test_a_report_is_kept_when_its_model_is_deleted_and_tidied_away_with_its_job
         jobs.remove(tx, "default", forgotten.job_id)
     tidy(sqlite, artifacts)
     assert artifacts.names("reports") == [kept.id]
+
+
+@pytest.mark.usefixtures("broker")
+def test_lost_jobs_do_not_wait_for_a_store_that_is_slow_to_be_tidied(
+    settings: Settings, sqlite: Database, artifacts: ArtifactStore, doorbell: Doorbell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = threading.Event()
+    monkeypatch.setattr(artifacts, "sweep", lambda: hangs.wait(30))
+    job = add_job(sqlite)
+    claim(sqlite, lease_seconds=-1)
+    sweeper = Sweeper(settings, sqlite, artifacts, doorbell)
+    for _ in range(2 * TIDY_EVERY):
+        sweeper._sweep()
+    assert read_job(sqlite, job.id).status == "queued"
+    assert [thread.name for thread in threading.enumerate()].count("tidy") == 1
+    hangs.set()
 
 
 @pytest.mark.usefixtures("broker")

@@ -65,10 +65,13 @@ def test_what_was_there_before_projects_belongs_to_default_and_nothing_is_lost(d
 
 def test_of_a_names_pins_only_the_last_is_left(database: Database) -> None:
     first, second, other = add_model(database), add_model(database), add_model(database, name="tools")
+    deleted = add_model(database)
     with database.write() as connection:
         command.downgrade(alembic_config(connection), "0005")
         for moment, record in enumerate((first, second, other)):
             connection.execute(text(f"UPDATE models SET pinned_at = {moment + 1} WHERE id = '{record.id}'"))
+        # another answered already
+        connection.execute(text(f"UPDATE models SET pinned_at = 9, deleted_at = 10 WHERE id = '{deleted.id}'"))
     migrate(database)
     with database.read() as tx:
         pinned = [models.get(tx, "default", record.id).pinned_at for record in (first, second, other)]  # type: ignore[union-attr]

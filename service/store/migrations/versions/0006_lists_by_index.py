@@ -14,7 +14,7 @@ depends_on = None
 _GIVEN_UP = """
 UPDATE models SET pinned_at = NULL WHERE EXISTS (
     SELECT 1 FROM models AS later WHERE later.project = models.project AND later.name = models.name
-    AND later.pinned_at > models.pinned_at
+    AND later.pinned_at > models.pinned_at AND later.deleted_at IS NULL
 )
 """
 
