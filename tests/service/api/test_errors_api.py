@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
+from parts.key_ring import bearer
 from parts.wire import MARK, error_of, fruit
 from service.api.context import Context
 
@@ -174,14 +175,16 @@ def test_the_process_is_alive_without_its_database(client: TestClient, context: 
 
 
 def test_what_nobody_thought_of_is_a_500_without_a_word_of_it(make_client: Callable[..., TestClient]) -> None:
-    client = make_client(raises=False, cors_origins="https://app.example")
-    job = client.post("/jobs", json={"dataset_id": client.post("/datasets", json=fruit()).json()["id"]}).json()
+    origin = "https://app.example"
+    client = make_client(raises=False, cors_origins=origin)
     context: Context = client.app.state.context  # type: ignore[attr-defined]
+    client.headers.update(bearer(context.database))
+    job = client.post("/jobs", json={"dataset_id": client.post("/datasets", json=fruit()).json()["id"]}).json()
     with context.database.write() as tx:
         tx.execute(text("UPDATE jobs SET hyperparameters = :broken"), {"broken": f'{{"{MARK}": 1}}'})
     with capture_logs() as logs:
-        response = client.get(f"/jobs/{job['id']}", headers={"Origin": "https://app.example"})
-    assert response.headers["access-control-allow-origin"] == "https://app.example"  # or its page would not see it
+        response = client.get(f"/jobs/{job['id']}", headers={"Origin": origin})
+    assert response.headers["access-control-allow-origin"] == origin  # or its page would not see it
     assert "request_crashed" in [line["event"] for line in logs]
     assert error_of(response, 500, "internal")["details"] == []
     assert MARK not in response.text
