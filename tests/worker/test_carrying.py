@@ -4,7 +4,8 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,20 @@ from worker.carrying import Carrier, CarryFailed
 
 JOB = "job_1"
 Machine = Callable[[str], RemoteArtifacts]
+Begin = Callable[[ArtifactStore], Carrier]
 
 
 @pytest.fixture
 def machine(tmp_path: Path, bucket_url: str) -> Machine:
     return lambda name: RemoteArtifacts(tmp_path / name, Bucket(bucket_url, retry_seconds=0.5), 10**9)
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    """An attempt's carrier; over with the test, else its errand would go on in this process for ever."""
+    with ExitStack() as attempts:
+        yield lambda store: attempts.enter_context(closing(Carrier(store, JOB)))
+    wait_until(no_errand_is_left, 10)
 
 
 def write(store: RemoteArtifacts, name: str, content: str = "state") -> None:
@@ -41,6 +51,10 @@ def in_bucket(store: RemoteArtifacts) -> set[str]:
     return {name.removeprefix(f"{JOB}/") for name in store.below("checkpoints", JOB)}
 
 
+def no_errand_is_left() -> bool:
+    return "errand" not in {thread.name for thread in threading.enumerate()}
+
+
 def carry(carrier: Carrier) -> None:
     """All that there is."""
     wait_until(lambda: carrier.is_known_to_all({"kind": "stopped"}, 1), 20)
@@ -55,9 +69,9 @@ def put_dataset(store: RemoteArtifacts) -> None:
         (folder / "train.jsonl").write_text("{}")
 
 
-def test_what_a_run_writes_and_drops_is_written_and_dropped_in_the_bucket(machine: Machine) -> None:
+def test_what_a_run_writes_and_drops_is_written_and_dropped_in_the_bucket(begin: Begin, machine: Machine) -> None:
     here = machine("here")
-    carrier = Carrier(here, JOB)
+    carrier = begin(here)
     write(here, "000000010-1")
     write(here, "repeats/7/000000010-1")
     carry(carrier)
@@ -68,9 +82,9 @@ def test_what_a_run_writes_and_drops_is_written_and_dropped_in_the_bucket(machin
     assert in_bucket(here) == {"000000020-1", "repeats/7/000000010-1"}
 
 
-def test_it_keeps_up_while_the_run_goes_on(machine: Machine) -> None:
+def test_it_keeps_up_while_the_run_goes_on(begin: Begin, machine: Machine) -> None:
     here = machine("here")
-    carrier = Carrier(here, JOB)
+    carrier = begin(here)
     write(here, "000000010-1")
 
     def there() -> bool:
@@ -80,35 +94,37 @@ def test_it_keeps_up_while_the_run_goes_on(machine: Machine) -> None:
     wait_until(there, 10)
 
 
-def test_another_machine_goes_on_from_there(machine: Machine) -> None:
+def test_another_machine_goes_on_from_there(begin: Begin, machine: Machine) -> None:
     here, there = machine("here"), machine("there")
     put_dataset(here)
     write(here, "best-000000005-1", "weights")
     write(here, "000000010-1")
-    carry(Carrier(here, JOB))
-    fetch(Carrier(there, JOB))
+    carry(begin(here))
+    fetch(begin(there))
     child = ArtifactStore(there.root)
     assert (child.open("checkpoints", f"{JOB}/best-000000005-1") / "state").read_text() == "weights"
     assert (child.open("checkpoints", f"{JOB}/000000010-1") / "state").read_text() == "state"
     assert child.open("datasets", "ds_1")
 
 
-def test_the_newest_is_there_first_and_before_it_the_weights_that_it_needs(machine: Machine, door: Door) -> None:
+def test_the_newest_is_there_first_and_before_it_the_weights_that_it_needs(
+    begin: Begin, machine: Machine, door: Door
+) -> None:
     here = machine("here")
     for name in ("000000010-1", "000000020-1", "best-000000010-1"):
         write(here, name)
-    carry(Carrier(here, JOB))
+    carry(begin(here))
     made = [line.split("?")[0].split("/")[-2] for line in door.seen if line.startswith("PUT") and MANIFEST in line]
     assert made == ["best-000000010-1", "000000020-1", "000000010-1"]
 
 
-def test_an_attempt_that_lost_its_job_cannot_take_what_the_next_one_wrote(machine: Machine) -> None:
+def test_an_attempt_that_lost_its_job_cannot_take_what_the_next_one_wrote(begin: Begin, machine: Machine) -> None:
     lost, good = machine("lost"), machine("good")
     put_dataset(lost)
-    zombie = Carrier(lost, JOB)
+    zombie = begin(lost)
     write(lost, "000000010-1")
     carry(zombie)
-    next_one = Carrier(good, JOB)
+    next_one = begin(good)
     fetch(next_one)
     write(good, "000000020-2")
     write(good, "best-000000020-2")
@@ -122,9 +138,9 @@ def test_an_attempt_that_lost_its_job_cannot_take_what_the_next_one_wrote(machin
     assert good.open("checkpoints", f"{JOB}/000000020-2")
 
 
-def test_nothing_is_dropped_before_what_replaces_it_is_there(machine: Machine, door: Door) -> None:
+def test_nothing_is_dropped_before_what_replaces_it_is_there(begin: Begin, machine: Machine, door: Door) -> None:
     here = machine("here")
-    carrier = Carrier(here, JOB)
+    carrier = begin(here)
     write(here, "000000010-1")
     carry(carrier)
     write(here, "000000020-1")
@@ -135,13 +151,15 @@ def test_nothing_is_dropped_before_what_replaces_it_is_there(machine: Machine, d
     assert in_bucket(here) == {"000000010-1"}
 
 
-def test_a_checkpoint_that_the_run_drops_while_it_is_carried_gets_there_whole(machine: Machine, door: Door) -> None:
+def test_a_checkpoint_that_the_run_drops_while_it_is_carried_gets_there_whole(
+    begin: Begin, machine: Machine, door: Door
+) -> None:
     """Else a line slower than the run would never carry one."""
     here, there = machine("here"), machine("there")
     with ArtifactStore(here.root).writing("checkpoints", f"{JOB}/000000010-1") as folder:
         (folder / "average").write_text("average")
         (folder / "state").write_text("state")
-    carrier = Carrier(here, JOB)
+    carrier = begin(here)
     door.fail("503", "PUT", "average")
     carrier.keep_up()
     wait_until(lambda: door.count("PUT", "average"), 10)
@@ -152,26 +170,26 @@ def test_a_checkpoint_that_the_run_drops_while_it_is_carried_gets_there_whole(ma
     assert in_bucket(there) == set()
 
 
-def test_a_checkpoint_that_is_damaged_in_the_bucket_is_left_out(machine: Machine) -> None:
+def test_a_checkpoint_that_is_damaged_in_the_bucket_is_left_out(begin: Begin, machine: Machine) -> None:
     here, there = machine("here"), machine("there")
     put_dataset(here)
     write(here, "000000010-1")
     write(here, "000000020-1")
-    carry(Carrier(here, JOB))
+    carry(begin(here))
     bucket = here._bucket
     bucket.delete([found.key for found in bucket.list(f"checkpoints/{JOB}/000000020-1") if "state" in found.key])
-    carrier = Carrier(there, JOB)
+    carrier = begin(there)
     fetch(carrier)
     assert {path.name for path in there.path("checkpoints", JOB).iterdir()} == {"000000010-1"}
 
 
 def test_what_replaces_a_checkpoint_while_all_are_fetched_is_fetched_too(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+    begin: Begin, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By an attempt that has lost the job and does not know it."""
     lost, good = machine("lost"), machine("good")
     put_dataset(lost)
-    zombie = Carrier(lost, JOB)
+    zombie = begin(lost)
     write(lost, "000000010-1")
     carry(zombie)
     opened = good.open
@@ -184,18 +202,18 @@ def test_what_replaces_a_checkpoint_while_all_are_fetched_is_fetched_too(
         return opened(kind, name)
 
     monkeypatch.setattr(good, "open", replace_first)
-    fetch(Carrier(good, JOB))
+    fetch(begin(good))
     assert good.copied_below("checkpoints", JOB) == {f"{JOB}/000000020-1"}
 
 
-def test_a_data_set_that_is_gone_is_missed(machine: Machine) -> None:
+def test_a_data_set_that_is_gone_is_missed(begin: Begin, machine: Machine) -> None:
     with pytest.raises(NotFound):
-        fetch(Carrier(machine("here"), JOB))
+        fetch(begin(machine("here")))
 
 
-def test_while_the_bucket_is_away_it_is_tried_again_and_said_once(machine: Machine, door: Door) -> None:
+def test_while_the_bucket_is_away_it_is_tried_again_and_said_once(begin: Begin, machine: Machine, door: Door) -> None:
     here = machine("here")
-    carrier = Carrier(here, JOB)
+    carrier = begin(here)
     write(here, "000000010-1")
     door.shut = True
     told: list[str] = []
@@ -217,36 +235,38 @@ def test_while_the_bucket_is_away_it_is_tried_again_and_said_once(machine: Machi
     assert told[0].endswith("does not answer (503 Service Unavailable)")
 
 
-def test_an_attempt_that_is_over_leaves_no_thread(machine: Machine, door: Door) -> None:
+def test_an_attempt_that_is_over_leaves_no_thread(begin: Begin, machine: Machine, door: Door) -> None:
     here = machine("here")
-    carrier = Carrier(here, JOB)
+    carrier = begin(here)
     write(here, "000000010-1")
     door.shut = True
     assert not carrier.is_known_to_all({"kind": "stopped"}, 0)
     carrier.close()
-    wait_until(lambda: "errand" not in {thread.name for thread in threading.enumerate()}, 10)
+    wait_until(no_errand_is_left, 10)
 
 
-def test_a_model_is_delivered_with_its_report(machine: Machine) -> None:
+def test_a_model_is_delivered_with_its_report(begin: Begin, machine: Machine) -> None:
     here, there = machine("here"), machine("there")
     for kind in ("reports", "models"):
         with ArtifactStore(here.root).writing(kind, "mdl_1") as folder:
             (folder / "file").write_text(kind)
-    carrier = Carrier(here, JOB)
+    carrier = begin(here)
     wait_until(lambda: carrier.is_known_to_all({"kind": "succeeded", "model_id": "mdl_1"}, 1), 10)
     shutil.rmtree(here.root)
     assert (there.open("models", "mdl_1") / "file").read_text() == "models"
     assert (there.open("reports", "mdl_1") / "file").read_text() == "reports"
 
 
-def test_a_model_that_nobody_else_has_stays_while_it_cannot_be_delivered(machine: Machine, door: Door) -> None:
+def test_a_model_that_nobody_else_has_stays_while_it_cannot_be_delivered(
+    begin: Begin, machine: Machine, door: Door
+) -> None:
     """However long that takes: copies that are used do not leave to make room."""
     here = machine("here")
     kinds: tuple[Kind, ...] = ("reports", "models")
     for kind in kinds:
         with ArtifactStore(here.root).writing(kind, "mdl_1") as folder:
             (folder / "file").write_text(kind)
-    carrier = Carrier(here, JOB)
+    carrier = begin(here)
     door.shut = True
     told = {"kind": "succeeded", "model_id": "mdl_1"}
     long_ago = time.time() - 2 * 3600
@@ -257,14 +277,14 @@ def test_a_model_that_nobody_else_has_stays_while_it_cannot_be_delivered(machine
     carrier.close()
 
 
-def test_what_fails_for_another_reason_is_said(machine: Machine) -> None:
-    carrier = Carrier(machine("here"), JOB)
+def test_what_fails_for_another_reason_is_said(begin: Begin, machine: Machine) -> None:
+    carrier = begin(machine("here"))
     with pytest.raises(CarryFailed, match="could not be carried"):  # there is no such model
         wait_until(lambda: carrier.is_known_to_all({"kind": "succeeded", "model_id": "mdl_1"}, 1), 10)
 
 
-def test_in_a_shared_folder_there_is_nothing_to_carry(artifacts: ArtifactStore) -> None:
-    carrier, threads = Carrier(artifacts, JOB), threading.active_count()
+def test_in_a_shared_folder_there_is_nothing_to_carry(begin: Begin, artifacts: ArtifactStore) -> None:
+    carrier, threads = begin(artifacts), threading.active_count()
     assert carrier.fetched("ds_1", 10)
     carrier.keep_up()
     assert carrier.is_known_to_all({"kind": "succeeded", "model_id": "mdl_1"}, 10)
