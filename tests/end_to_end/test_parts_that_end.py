@@ -14,7 +14,8 @@ PARTS = {"broker": "-server", "service": "service.cli api", "worker": "-m worker
 
 
 def pid_of(up: Up, part: str) -> int | None:
-    """Of the part itself, not of processes that it started; None where there is none just now."""
+    """Of the part itself, not of processes that it started; None where there is none just now, and for the moment in
+    which its launcher becomes the program: a process that executes has no command line."""
     for path in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
@@ -28,10 +29,23 @@ def pid_of(up: Up, part: str) -> int | None:
 
 def kill(up: Up, part: str) -> None:
     """With SIGKILL, and waits for the next one."""
-    before = pid_of(up, part)
-    assert before
-    os.kill(before, signal.SIGKILL)
+    before = kill_once(up, part)
     wait_until(lambda: pid_of(up, part) not in (None, before), 20, up.log.read_text)
+
+
+def kill_once(up: Up, part: str) -> int:
+    """Returns the number of the process that is no more."""
+    found: list[int | None] = []
+
+    def is_there() -> bool:
+        found.append(pid_of(up, part))
+        return found[-1] is not None
+
+    wait_until(is_there, 5, up.log.read_text)
+    pid = found[-1]
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    return pid
 
 
 def test_each_part_that_ends_is_started_again_and_jobs_run_as_before(tmp_path: Path) -> None:
@@ -56,14 +70,13 @@ def test_a_part_that_ends_over_and_over_ends_the_system_with_a_reason(tmp_path: 
     try:
         for _ in range(5):
             kill(up, "service")
-        service = pid_of(up, "service")
-        assert service
-        os.kill(service, signal.SIGKILL)
+        kill_once(up, "service")
         assert up.process.wait(60) == 1
         assert "the service keeps ending (status -9); its log above says why" in up.log.read_text()
     finally:
         up.client.close()
         up.process.kill()
+        up.process.wait()
     assert up.processes() == []
 
 
