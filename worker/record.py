@@ -115,7 +115,8 @@ class Record:
             "metrics": content["metrics"],
             "manifest_sha256": content["manifest_sha256"],
         }
-        values = {"model_id": model["id"], "best": _best(content["best"]), "error": None}
+        warnings = [*self._job.warnings, *content["warnings"]]
+        values = {"model_id": model["id"], "best": _best(content["best"]), "error": None, "warnings": warnings}
 
         def publish(tx: Transaction) -> None:
             record = model_rows.add(tx, model)
@@ -123,7 +124,7 @@ class Record:
             event_rows.append(tx, self._claim, message, data={"model_id": record.id})
             for warning in content["warnings"]:
                 event_rows.append(tx, self._claim, warning["message"], level="warning", data=warning)
-            job_rows.finish(tx, self._claim, "succeeded", values | {"warnings": content["warnings"]})
+            job_rows.finish(tx, self._claim, "succeeded", values)
 
         if self._finish("succeeded", publish) == "cancelled":
             self._artifacts.remove("models", model["id"])

@@ -54,7 +54,11 @@ NAMES = frozenset(unicodedata.normalize("NFC", name) for _, names in _ENTRIES fo
 _OF_THREE_LETTERS = re.compile("[a-z]{3}")  # ISO 639-3 has 8,000 of them
 
 
-def language_warnings(language: str | None) -> list[Json]:
+OF_DATASET = "send the data set anew with another, or name language or base_model in the job"
+OF_JOB = "cancel the job and send it anew with another, or with base_model"
+
+
+def language_warnings(language: str | None, advice: str = OF_DATASET) -> list[Json]:
     """`language_unknown`, where it is neither the name nor the code of one."""
     if language is None or _is_known(folded := _folded(language)):
         return []
@@ -62,7 +66,7 @@ def language_warnings(language: str | None) -> list[Json]:
     meant = f", as {near[0]!r} is" if near else ""
     message = (
         f"{language!r} is no language known here by name or code (such as 'german', 'de'){meant}; jobs start from the "
-        "multilingual base model then; send the data set anew with another, or name language or base_model in the job"
+        f"multilingual base model then; {advice}"
     )
     return [warning("language_unknown", message)]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from service.access.quotas import check_room_for_job
 from service.datasets.ingest import dataset_not_found
+from service.datasets.languages import OF_JOB, language_warnings
 from service.errors import Conflict, NotFound
 from service.jobs.queue import Doorbell
 from service.jobs.spec import Hyperparameters, resolve
@@ -63,6 +64,8 @@ def submit_job(
         check_room_for_job(count_to_add(tx, project), settings)
         job = job_rows.add(tx, _new_row(request, dataset, settings))
         event_rows.append(tx, job.id, "queued", data={"base_model": job.base_model})
+        for warning in job.warnings:
+            event_rows.append(tx, job.id, warning["message"], level="warning", data=warning)
         return job
 
     job, is_new = make_once(database, project, key, request.sha256(), add, job_rows.get)
@@ -88,6 +91,10 @@ def _new_row(request: JobRequest, dataset: DatasetRecord, settings: Settings) ->
         "hyperparameters": hyperparameters.model_dump(),
         "metadata": request.metadata,
         "progress": {"epoch": 0, "num_epochs": epochs, "step": 0, "total_steps": steps},
+        "warnings": [
+            {"code": warning["code"], "message": warning["message"]}
+            for warning in language_warnings(request.language, OF_JOB)
+        ],
     }
 
 

@@ -29,7 +29,7 @@ _NO_LEASE = {"lease_owner": null(), "lease_until": null()}
 
 
 def add(tx: Connection, values: Json) -> JobRecord:
-    statement = insert(jobs).values(**values, status="queued", warnings=[], created_at=now()).returning(jobs)
+    statement = insert(jobs).values(**values, status="queued", created_at=now()).returning(jobs)
     return JobRecord(**tx.execute(statement).mappings().one())
 
 

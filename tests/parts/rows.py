@@ -43,6 +43,7 @@ def add_job(database: Database, **values: Any) -> JobRecord:
         "hyperparameters": resolve(Hyperparameters(), train_rows=10, base_model="xlm-roberta-base").model_dump(),
         "metadata": {},
         "progress": {"epoch": 0, "num_epochs": 1, "step": 0, "total_steps": 1},
+        "warnings": [],
     }
     with database.write() as tx:
         return jobs.add(tx, row | values)

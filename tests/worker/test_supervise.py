@@ -48,7 +48,9 @@ class Worker:
         assert not self.thread.is_alive()
 
 
-def queue_job(settings: Settings, database: Database, dataset: DatasetRecord, **asked: Any) -> JobRecord:
+def queue_job(
+    settings: Settings, database: Database, dataset: DatasetRecord, *, warnings: Any = (), **asked: Any
+) -> JobRecord:
     order = make_order(settings, dataset, "roberta-base", **asked)
     return add_job(
         database,
@@ -56,6 +58,7 @@ def queue_job(settings: Settings, database: Database, dataset: DatasetRecord, **
         test_sha256=dataset.test_sha256,
         base_model=order.base_model,
         hyperparameters=order.hyperparameters.model_dump(),
+        warnings=list(warnings),
     )
 
 
@@ -91,7 +94,8 @@ def training(job: JobRecord) -> bool:
 
 def test_a_job_runs_to_its_model_and_leaves_no_process_or_checkpoint(settings: Settings, sqlite: Database) -> None:
     dataset = store_toy_dataset(settings, sqlite)
-    job = queue_job(settings, sqlite, dataset)
+    asked_for = {"code": "language_unknown", "message": "said when it was sent"}
+    job = queue_job(settings, sqlite, dataset, warnings=[asked_for])
     with Worker(settings, sqlite).running():
         done = wait_for(sqlite, job.id, lambda job: job.status == "succeeded")
     with sqlite.read() as tx:
@@ -100,6 +104,7 @@ def test_a_job_runs_to_its_model_and_leaves_no_process_or_checkpoint(settings: S
     assert (model.name, model.version, model.job_id, model.labels) == ("fruit", 1, job.id, dataset.labels)
     assert done.best is not None
     assert model.val_loss == done.best["val_loss"]
+    assert done.warnings[0] == asked_for
     assert "few_test_rows" in [warning["code"] for warning in done.warnings]  # the toy set is small, and that is said
     assert done.progress == {"epoch": 3, "num_epochs": 3, "step": 15, "total_steps": 15}
     ArtifactStore(settings.artifacts_dir).open("models", model.id)

@@ -92,6 +92,20 @@ def test_name_and_language_come_from_the_data_set_when_left_out(desk: Desk) -> N
     assert desk.submit(base_model="roberta-base", name="apples").name == "apples"
 
 
+def test_a_language_that_nobody_knows_gets_a_warning_in_the_job_and_its_events(desk: Desk) -> None:
+    """The base model would be the multilingual one, and nobody would know why."""
+    job = desk.submit(language="germna")
+    assert job.base_model == "xlm-roberta-base"
+    (warning,) = job.warnings
+    assert warning["code"] == "language_unknown"
+    assert "as 'german' is" in warning["message"]
+    assert "cancel the job" in warning["message"]
+    with desk.database.read() as tx:
+        told = [event for event in events.page(tx, "default", job.id, 10, 0).data if event.level == "warning"]
+    assert [event.data for event in told] == [warning]
+    assert desk.submit(language="german").warnings == desk.submit().warnings == []
+
+
 def test_a_job_is_told_with_its_first_event(desk: Desk) -> None:
     job = desk.submit()
     with desk.database.read() as tx:
