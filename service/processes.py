@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 _PR_SET_PDEATHSIG = 1
+_SECRETS = ("DATABASE_URL", "BROKER_URL", "AWS_")  # how their names begin
 
 
 def die_with_parent(parent: int, death_signal: signal.Signals = signal.SIGKILL) -> None:
@@ -26,6 +27,11 @@ def die_with_parent(parent: int, death_signal: signal.Signals = signal.SIGKILL) 
 def python(module: str, *arguments: str) -> list[str]:
     """The command that runs a module of ours. `-P`: the current folder may hold anything, a `worker.py` for one."""
     return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def without_secrets() -> dict[str, str]:
+    """The environment of a process that needs neither database nor broker nor bucket."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
 
 
 def start(command: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:

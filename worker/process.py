@@ -20,7 +20,6 @@ from worker.channel import STOP, Order
 log = get_logger(__name__)
 PROGRAM = "worker.run"
 NICENESS = 10  # answers come before training where both share a machine
-SECRETS = ("DATABASE_URL", "BROKER_URL", "AWS_")  # how their names begin: a run needs neither, nor a bucket
 RUN_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -50,9 +49,7 @@ class TrainingProcess:
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
-            env=THREADS_ENVIRONMENT
-            | {name: value for name, value in os.environ.items() if not name.startswith(SECRETS)}
-            | RUN_ENVIRONMENT,
+            env=THREADS_ENVIRONMENT | processes.without_secrets() | RUN_ENVIRONMENT,
         )
         self._log = log
         self._kills_before = 0

@@ -4,6 +4,7 @@
 `.jsonl`, `.ndjson`      {"text": "…", "label": "…"} or {"text": "…", "labels": ["…"]} a line
 `.csv`, `.tsv`           a header with `text` and `label` or `labels`; several labels in a cell: a|b; between cells
                          whichever of comma, semicolon and tab gives the header these columns
+`.xlsx`                  a workbook, one sheet of which is such a table
 In each, where there is no such column, two or more that hold 0 and 1 alone are the labels.
 Column names are compared without regard to case. Rows count from 0, lines of a file from 1.
 """
@@ -21,11 +22,12 @@ from service.datasets.lines import bounded_lines, past_blanks, row_bytes
 from service.datasets.rows import Columns, RawRow, RawSplit, find_columns
 from service.datasets.tables import read_table
 from service.datasets.wide_labels import wide_columns, wide_keys
+from service.datasets.workbooks import read_workbook
 from service.errors import ClassiglotError, UnsupportedMedia
 from service.settings import Settings
 
-EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv", ".ndjson")
-WORKBOOKS = (".xlsx", ".xls", ".ods")
+EXTENSIONS = (".json", ".jsonl", ".csv", ".tsv", ".xlsx", ".ndjson")
+OTHER_WORKBOOKS = (".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 EXTENSION_OF_TYPE = {  # of a file whose name has no extension
     "application/json": ".json",
     "application/x-ndjson": ".jsonl",  # the first of a form is what answers have
@@ -33,6 +35,7 @@ EXTENSION_OF_TYPE = {  # of a file whose name has no extension
     "application/ndjson": ".jsonl",
     "text/csv": ".csv",
     "text/tab-separated-values": ".tsv",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
 }
 
 
@@ -48,7 +51,9 @@ def read_file(filename: str, data: bytes, split: str, complaints: Complaints, se
         return read_jsonl(data, split, complaints, settings)
     if extension in (".csv", ".tsv"):
         return read_table(data, "," if extension == ".csv" else "\t", split, complaints, settings)
-    how = "; in Excel: File, Save As, CSV UTF-8" if extension in WORKBOOKS else ""
+    if extension == ".xlsx":
+        return read_workbook(data, split, complaints, settings)
+    how = "; save the workbook as one (.xlsx), or its sheet as CSV UTF-8 (.csv)" if extension in OTHER_WORKBOOKS else ""
     raise UnsupportedMedia(f"the file for {split} must end in one of {', '.join(EXTENSIONS)}{how}")
 
 

@@ -17,6 +17,7 @@ from parts.deployment import Deployment
 from parts.memory import forget_peak, peak_bytes, unlinked_files
 from parts.routes import Route, routes
 from parts.wire import MARK, error_of, fruit
+from parts.workbooks import shared_row, sheet, with_parts
 
 MIB = 1024 * 1024
 UPLOAD, REQUEST, TEXT, ROWS = 12 * MIB, 2 * MIB, MIB // 8, 100_000
@@ -210,6 +211,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str, int | None]] = {
     "NUL": ("a.csv", lambda: table(*GOOD, "x\0,a"), "NUL", 20),
     "carriage returns alone": ("a.csv", lambda: table(*GOOD).replace(b"\n", b"\r"), "carriage return alone", 0),
     "lists without end": ("a.json", lambda: b'{"Text": [' + b"[]," * (ROOM // 3) + b"[]]}", "column `Labels`", None),
+    "a workbook that repeats one text": ("a.xlsx", lambda: large_workbook(), "too large for a workbook", None),
     "numbers for texts": ("a.jsonl", lambda: b'{"text": 7, "label": "a"}', "must be a string", 0),
     "numbers for labels": ("a.jsonl", lambda: b'{"text": "x", "label": 7}', "is a number", 0),
 }  # fmt: skip
@@ -219,6 +221,11 @@ def million_labels() -> bytes:
     """A thousand in each row, or it would have too many rows."""
     labels = [[f"{row:03}{label:03}" for label in range(1000)] for row in range(1000)]
     return json.dumps({"Text": ["x"] * 1000, "Labels": labels}, separators=(",", ":")).encode()
+
+
+def large_workbook() -> bytes:
+    """60 MiB of text, and a hundred kilobytes as a file."""
+    return with_parts(shared=["x" * MIB], sheet1=sheet(shared_row(0) * 60))
 
 
 def upload(deployment: Deployment, **files: tuple[str, bytes]) -> httpx.Response:
@@ -248,7 +255,7 @@ def test_a_label_that_train_lacks_is_placed(small: Deployment, split: str) -> No
     assert (complaint["split"], complaint["row"], complaint["field"]) == (split, 20, "Labels")
 
 
-@pytest.mark.parametrize("filename", ["a.csv.gz", "a.zip", "a.parquet", "a", "../../a.exe", "a.csv/../x"])
+@pytest.mark.parametrize("filename", ["a.csv.gz", "a.zip", "a.xlsx", "a.parquet", "a", "../../a.exe", "a.csv/../x"])
 def test_an_archive_is_not_a_data_set(small: Deployment, filename: str) -> None:
     """B35."""
     answer = upload(small, train=(filename, gzip.compress(table(*GOOD))))
