@@ -44,13 +44,13 @@ class Hyperparameters(BaseModel):
 
 class ResolvedHyperparameters(BaseModel):
     """As the run uses them. `learning_rate` is the peak of the schedule; `max_length` counts tokens, special ones
-    included; `patience`: so many epochs without a lower validation loss end a run; `rho` is the radius of the climb
-    (Foret et al. 2021; Kwon et al. 2021), which begins after the share `sam_start` of the steps; `ema_decay` that of
-    the average of weights; `fine_tuned_share` that of these in the weights which are validated and kept, the rest
-    being pretrained (Wortsman et al. 2022), 1 for all; `frozen_share` of the layers, from the lowest up and with the
-    embeddings, are not trained (Lee et al. 2019); `head_rows`: with `train_and_val` the head is fitted anew to both
-    once validation has chosen the weights; `repeats`: runs under as many seeds from `seed` on, of which the first is
-    published and the others measured."""
+    included; `patience`: so many epochs without a lower validation loss end a run, counted from where it climbs; `rho`
+    is the radius of the climb (Foret et al. 2021; Kwon et al. 2021), which begins after the share `sam_start` of the
+    steps; `ema_decay` that of the average of weights; `fine_tuned_share` that of these in the weights which are
+    validated and kept, the rest being pretrained (Wortsman et al. 2022), 1 for all; `frozen_share` of the layers, from
+    the lowest up and with the embeddings, are not trained (Lee et al. 2019); `head_rows`: with `train_and_val` the head
+    is fitted anew to both once validation has chosen the weights; `repeats`: runs under as many seeds from `seed` on,
+    of which the first is published and the others measured."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)  # rows may be of a later version, in a rolling upgrade
 

@@ -33,15 +33,19 @@ class Plan:
 
     @property
     def first_climb(self) -> int:
-        """The step from which SAM climbs; before it the base optimizer is alone."""
-        return math.ceil(self.hyperparameters.sam_start * self.total_steps)
+        """The step from which SAM climbs, before which the base optimizer is alone; 0 where it never does."""
+        return math.ceil(self.hyperparameters.sam_start * self.total_steps) if self.hyperparameters.rho > 0 else 0
 
     def is_over(self, progress: "Progress") -> bool:
-        """Whether all steps are made, or the validation loss has not fallen for `patience` epochs."""
+        """Whether all steps are made, or the validation loss has not fallen for `patience` epochs.
+
+        Epochs before the first climb do not count: a run of SAM would end without one.
+        """
         if progress.step >= self.total_steps:
             return True
-        since_best = len(progress.history) - progress.best["epoch"] if progress.history else 0
-        return since_best >= self.hyperparameters.patience
+        best = progress.best["epoch"] if progress.history else 0
+        since = max(best, self.first_climb // self.steps_per_epoch)
+        return len(progress.history) - since >= self.hyperparameters.patience
 
     def learning_rate(self, step: int) -> float:
         warmup = math.ceil(self.hyperparameters.warmup_ratio * self.total_steps)

@@ -83,6 +83,17 @@ def test_a_plan_is_over_when_patience_is(tmp_path: Path, losses: list[float], ov
     assert plan.is_over(Progress(step=len(losses) * plan.steps_per_epoch, history=history)) == over
 
 
+@pytest.mark.parametrize(("optimizer", "epochs"), [("adamw", 3), ("sam", 8), ("asam", 8)])
+def test_patience_waits_for_the_first_climb(tmp_path: Path, optimizer: str, epochs: int) -> None:
+    """A loss that only grows ends AdamW after the best epoch and two more; SAM would never have climbed then."""
+    plan = make_trainer(tmp_path, optimizer=optimizer, num_epochs=10, patience=2, sam_start=0.6).plan
+    done, history = 0, list[dict[str, float]]()
+    while not plan.is_over(Progress(step=done * plan.steps_per_epoch, history=history)):
+        done += 1
+        history.append({"epoch": done, "val_loss": float(done)})
+    assert done == epochs
+
+
 def test_with_a_radius_the_second_pass_is_somewhere_else(tmp_path: Path) -> None:
     at_w, at_top = logits_of_step(make_trainer(tmp_path, rho=0.5), 0)
     assert not torch.allclose(at_w, at_top, atol=1e-3)
