@@ -5,7 +5,7 @@ import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -148,6 +148,14 @@ class Settings(BaseSettings):
     def _absolute(cls, folder: Path | None) -> Path | None:
         return folder.expanduser().absolute() if folder else None
 
+    @field_validator("data_dir")
+    @classmethod
+    def _fit_for_urls(cls, folder: Path) -> Path:
+        """Of the embedded database and broker, which would be looked for elsewhere."""
+        if set("#?%") & set(str(folder)):
+            raise ValueError("must have no #, ? or % in its path; choose another folder")
+        return folder
+
     @field_validator("extra_base_models", "cors_origins", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
@@ -196,10 +204,10 @@ class Settings(BaseSettings):
     @field_validator("artifacts_url")
     @classmethod
     def _known_store(cls, url: str | None) -> str | None:
-        if url and "://" in url and not url.startswith("file://") and not re.fullmatch(BUCKET_URL, url):
+        if url and "://" in url and not url.startswith("file:///") and not re.fullmatch(BUCKET_URL, url):
             raise ValueError(
-                "must be a folder, a file:// URL or s3://bucket/prefix; keys are in AWS_ACCESS_KEY_ID "
-                "and AWS_SECRET_ACCESS_KEY, another server than AWS in AWS_ENDPOINT_URL"
+                "must be a folder, a URL such as file:///srv/models, or s3://bucket/prefix; keys are in "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, another server than AWS in AWS_ENDPOINT_URL"
             )
         return url
 
@@ -229,7 +237,10 @@ class Settings(BaseSettings):
             return self.data_dir / "copies"
         if self.artifacts_url is None:
             return self.data_dir / "artifacts"
-        return Path(self.artifacts_url.removeprefix("file://")).expanduser().absolute()
+        is_url = self.artifacts_url.startswith("file://")
+        return (
+            Path(unquote(urlsplit(self.artifacts_url).path) if is_url else self.artifacts_url).expanduser().absolute()
+        )
 
     @property
     def broker_socket(self) -> Path:
@@ -248,13 +259,18 @@ class Settings(BaseSettings):
 
 def make_data_dir(folder: Path) -> None:
     """Raises: SettingsInvalid when it cannot be made, or written to."""
+    make_folder(folder, "choose another folder with --data-dir or DATA_DIR")
+
+
+def make_folder(folder: Path, advice: str) -> None:
+    """Raises: SettingsInvalid with the advice when it cannot be made, or written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         fault = None if os.access(folder, os.W_OK | os.X_OK) else "it may not be written to"
     except OSError as error:
         fault = error.strerror
     if fault:
-        raise SettingsInvalid(f"{folder} cannot be used ({fault}); choose another folder with --data-dir or DATA_DIR")
+        raise SettingsInvalid(f"{folder} cannot be used ({fault}); {advice}")
 
 
 def read_settings(**overrides: object) -> Settings:

@@ -92,7 +92,7 @@ class System:
         """Ends service and worker together, the broker last; none is left when this returns."""
         broker = [part.process for part in self._parts if part.name == "broker"]
         others = [part.process for part in self._parts if part.name != "broker"]
-        processes.end(*others, grace_seconds=GRACE_SECONDS)
+        processes.end(*others, grace_seconds=self.settings.drain_seconds + GRACE_SECONDS)
         processes.end(*broker, grace_seconds=5)
 
     def _add(self, name: str, start: Callable[[], subprocess.Popen[bytes]]) -> None:

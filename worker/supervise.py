@@ -29,6 +29,7 @@ from worker.spare import RunProcesses
 T = TypeVar("T")
 log = get_logger(__name__)
 POLL = 0.2
+FAULT_SECONDS = 5.0  # so that another worker takes the job, and all attempts are not used up at once
 STOP_SECONDS = 20.0  # from the wish to stop to the end of a run that does not heed it; whole workers get 30
 
 
@@ -60,6 +61,13 @@ class Supervisor:
                 attempt.run()
         except LeaseLost as error:
             log.warning("lease_lost", job_id=job.id, attempt=job.attempt, error=error.message)
+        except Exception as error:  # a fault of this machine, such as no process to be had, or of ours
+            log.exception("attempt_failed", job_id=job.id, attempt=job.attempt)
+            with contextlib.suppress(LeaseLost, Unavailable):  # then the lease runs out
+                Record(self.settings, self.database, self.artifacts, job, claim).try_again(
+                    f"the worker could not run it ({type(error).__name__}); its log says more"
+                )
+            self.stopping.wait(FAULT_SECONDS)
 
 
 class Attempt:

@@ -1,6 +1,7 @@
 """The broker of an installation that names none: a Redis-protocol server on a private socket."""
 
 import importlib.util
+import os
 import shutil
 import socket
 import subprocess
@@ -43,7 +44,7 @@ def start_broker(settings: Settings) -> subprocess.Popen[bytes]:
     for this user only, and no TCP port is opened. Raises: SettingsInvalid, Unavailable.
     """
     path = settings.broker_socket
-    if len(str(path)) > LONGEST_SOCKET_PATH:
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
         raise SettingsInvalid(f"the path of the broker's socket is too long ({path}); choose a shorter DATA_DIR")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.parent.chmod(0o700)

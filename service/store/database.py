@@ -11,6 +11,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from service.errors import DiskFull, Unavailable
 from service.logs import get_logger
+from service.settings import make_folder
 from service.store.hang import Hang
 
 log = get_logger(__name__)
@@ -36,11 +37,11 @@ class Database:
 
     def __init__(self, url: str, patience: float | None = None) -> None:
         """`patience`: seconds after which a statement that PostgreSQL does not answer is given up; None: by the
-        network's clocks alone, for which a server that is paused, not gone, is fine."""
+        network's clocks alone, for which a server that is paused, not gone, is fine. Raises: SettingsInvalid."""
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(Path(self.url.database or "").parent, "give it to this user, or set another DATABASE_URL")
         connect_args = {} if self.is_sqlite else _POSTGRES
         self.engine = create_engine(
             self.url, pool_size=10, max_overflow=40, pool_timeout=5, pool_pre_ping=not self.is_sqlite,

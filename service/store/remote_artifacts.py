@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from service.errors import ArtifactCorrupt, DiskFull, NotFound, SettingsInvalid, Unavailable
 from service.logs import get_logger
-from service.settings import MEBIBYTE, Settings
+from service.settings import MEBIBYTE, Settings, make_folder
 from service.store.artifacts import MANIFEST, OWNER, ArtifactStore, Kind, corrupt
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ CACHED: tuple[Kind, ...] = ("datasets", "models", "reports")  # checkpoints stay
 
 
 def open_artifacts(settings: Settings) -> ArtifactStore:
-    """The store that the settings name."""
+    """The store that the settings name. Raises: SettingsInvalid."""
+    make_folder(settings.artifacts_dir, "mount it, give it to this user, or name another with ARTIFACTS_URL")
     if settings.bucket_url is None:
         return ArtifactStore(settings.artifacts_dir)
     from service.store.buckets import Bucket  # its client is loaded only where there is a bucket

@@ -18,9 +18,9 @@ def test_urls_as_hosting_panels_write_them_are_understood() -> None:
         assert read_settings(database_url=url).sql_url == "postgresql+psycopg://u:p@h/d"
 
 
-@pytest.mark.parametrize("url", ["/srv/models", "file:///srv/models"])
+@pytest.mark.parametrize("url", ["/srv/our models", "file:///srv/our%20models"])
 def test_artifacts_may_be_a_folder_or_its_url(url: str) -> None:
-    assert read_settings(artifacts_url=url).artifacts_dir == Path("/srv/models")
+    assert read_settings(artifacts_url=url).artifacts_dir == Path("/srv/our models")
 
 
 @pytest.mark.parametrize(("given", "kept"), [("", ""), ("/", ""), ("/cg", "/cg"), ("/a/b-1/", "/a/b-1")])
@@ -56,6 +56,10 @@ def test_extra_base_models_are_separated_by_commas() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("data_dir", "/srv/c#"),
+        ("data_dir", "/srv/what?"),
+        ("data_dir", "/srv/100%25"),
+        ("artifacts_url", "file://srv/models"),
         ("database_url", "mysql://h/d"),
         ("database_url", "postgresql://u:p@h:abc/d"),
         ("broker_url", "amqp://h"),

@@ -1,5 +1,6 @@
 """Jobs from claim to end, with real child processes. Those that die, hang or fill memory are in tests/faults."""
 
+import errno
 import json
 import os
 import threading
@@ -23,6 +24,7 @@ from service.store.artifacts import ArtifactStore
 from service.store.database import Database
 from service.store.records import DatasetRecord, EventRecord, JobRecord
 from worker.lease import Lease
+from worker.process import TrainingProcess
 from worker.supervise import Supervisor
 
 LONG = {"num_epochs": 1000}
@@ -197,6 +199,28 @@ def test_a_database_that_is_away_as_an_attempt_begins_costs_nothing(settings: Se
     with Worker(settings, Flaky(settings.sql_url)).running():
         done = wait_for(sqlite, job.id, lambda job: job.status == "succeeded")
     assert (done.attempt, done.crashes, left) == (1, 0, [])
+
+
+def test_a_job_that_this_worker_cannot_start_is_told_and_tried_again(
+    settings: Settings, sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than silent until its lease is over, three times, and then lost."""
+    no_room = [OSError(errno.EAGAIN, "no process to be had")]
+
+    class Process(TrainingProcess):
+        def __init__(self) -> None:
+            if no_room:
+                raise no_room.pop()
+            super().__init__()
+
+    monkeypatch.setattr("worker.spare.TrainingProcess", Process)
+    monkeypatch.setattr("worker.supervise.FAULT_SECONDS", 0.1)
+    job = queue_job(settings, sqlite, store_toy_dataset(settings, sqlite))
+    with Worker(settings, sqlite).running():
+        done = wait_for(sqlite, job.id, lambda job: job.status == "succeeded")
+    assert (done.attempt, done.crashes) == (2, 1)
+    told = [event.message for event in events_of(sqlite, job.id) if event.level == "error"]
+    assert told == ["the worker could not run it (BlockingIOError); its log says more"]
 
 
 def test_a_job_that_takes_longer_than_the_operator_allows_fails_by_name(settings: Settings, sqlite: Database) -> None:

@@ -9,6 +9,7 @@ from service.errors import SettingsInvalid
 from service.settings import read_settings
 from service.store.artifacts import ArtifactStore
 from service.store.buckets import Bucket
+from service.store.database import Database
 from service.store.remote_artifacts import RemoteArtifacts, open_artifacts
 
 
@@ -50,6 +51,15 @@ def test_a_start_without_a_server_says_what_to_set(tmp_path: Path, bucket_url: s
     impatient = RemoteArtifacts(tmp_path, Bucket(bucket_url, retry_seconds=1), 0)
     with pytest.raises(SettingsInvalid, match=f"ARTIFACTS_URL={bucket_url} cannot be used.*set AWS_ENDPOINT_URL"):
         impatient.owned_by("ins_1")
+
+
+def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for url in (f"{tmp_path}/file/artifacts", f"file://{tmp_path}/file"):
+        with pytest.raises(SettingsInvalid, match=r"cannot be used .*; mount it, .* ARTIFACTS_URL"):
+            open_artifacts(read_settings(data_dir=tmp_path, artifacts_url=url))
+    with pytest.raises(SettingsInvalid, match=r"cannot be used .*; give it to this user, or set another DATABASE_URL"):
+        Database(f"sqlite:///{tmp_path}/file/classiglot.sqlite3")
 
 
 def test_a_folder_needs_no_client_for_buckets(tmp_path: Path) -> None:
