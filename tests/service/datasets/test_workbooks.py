@@ -8,11 +8,10 @@ from functools import partial
 import openpyxl
 import pytest
 
+from parts.raw_splits import read
 from parts.workbooks import MAIN, RELATIONS, row, shared_row, sheet, with_parts, workbook
 from service import processes
 from service.datasets import workbooks
-from service.datasets.complaints import Complaints
-from service.datasets.formats import read_file
 from service.datasets.rows import RawRow, RawSplit
 from service.datasets.workbook_rows import Bounds
 from service.errors import Detail, Overloaded, Unavailable, UnsupportedMedia
@@ -22,24 +21,25 @@ SETTINGS = read_settings(max_rows=1000)
 MIB = 1024 * 1024
 
 
-def read(data: bytes) -> tuple[RawSplit, list[Detail]]:
-    complaints = Complaints()
-    return read_file("Answers.XLSX", data, "train", complaints, SETTINGS), complaints.details
+def read_workbook(data: bytes) -> tuple[RawSplit, list[Detail]]:
+    return read("Answers.XLSX", data, SETTINGS)
 
 
 def rows_of(*rows: Sequence[object]) -> list[RawRow]:
-    split, complaints = read(workbook(*rows))
+    split, complaints = read_workbook(workbook(*rows))
     assert complaints == []
     return split.rows
 
 
 def complaint_of(data: bytes) -> Detail:
-    (detail,) = read(data)[1]
+    (detail,) = read_workbook(data)[1]
     return detail
 
 
 def test_a_sheet_is_read_as_a_table_is() -> None:
-    split, complaints = read(workbook(["Text", "LABEL ", "who"], ["good\nday", "a|b", "x"], [" bad", "a", "y"]))
+    split, complaints = read_workbook(
+        workbook(["Text", "LABEL ", "who"], ["good\nday", "a|b", "x"], [" bad", "a", "y"])
+    )
     assert complaints == []
     assert split == RawSplit([RawRow("good\nday", "a|b", {"who": "x"}), RawRow(" bad", "a", {"who": "y"})], cells=True)
 
@@ -87,18 +87,18 @@ def test_a_cell_beside_the_named_columns_is_not_lost(place: int) -> None:
 
 def test_texts_that_cells_share_are_read() -> None:
     data = with_parts(shared=["x", "a", "y"], sheet1=sheet(shared_row(0, 1) + shared_row(2, 1)))
-    assert read(data)[0].rows == [RawRow("x", "a", {}), RawRow("y", "a", {})]
+    assert read_workbook(data)[0].rows == [RawRow("x", "a", {}), RawRow("y", "a", {})]
 
 
 def test_columns_of_0_and_1_are_labels() -> None:
-    split, _ = read(workbook(["text", "sun", "rain"], ["x", 1, 0], ["y", 1, 1]))
+    split, _ = read_workbook(workbook(["text", "sun", "rain"], ["x", 1, 0], ["y", 1, 1]))
     assert split.wide == ("sun", "rain")
     assert [row.labels for row in split.rows] == [["sun"], ["sun", "rain"]]
 
 
 def test_the_sheet_with_a_column_text_is_read() -> None:
     notes, hidden = [["Notes"], ["coded in May"]], [["text", "label"], ["old", "o"]]
-    split, complaints = read(
+    split, complaints = read_workbook(
         workbook(["codes"], [1], hidden=["old"], notes=notes, data=[["text", "label"], ["x", "a"]], old=hidden)
     )
     assert complaints == []
@@ -112,12 +112,12 @@ def test_several_such_sheets_are_refused() -> None:
 
 @pytest.mark.parametrize("data", [workbook(), workbook(["text", "label"])])
 def test_an_empty_sheet_has_no_rows(data: bytes) -> None:
-    split, complaints = read(data)
+    split, complaints = read_workbook(data)
     assert (split.rows, complaints) == ([], [])
 
 
 def test_a_sheet_without_the_columns_is_told_which() -> None:
-    messages = [detail.message for detail in read(workbook(["answer", "code"], ["x", "a"]))[1]]
+    messages = [detail.message for detail in read_workbook(workbook(["answer", "code"], ["x", "a"]))[1]]
     assert ["`Text`" in messages[0], "`Labels`" in messages[1]] == [True, True]
 
 
@@ -165,7 +165,7 @@ LARGE: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("name", NO_WORKBOOKS)
 def test_what_is_no_workbook_is_refused_with_what_to_do(name: str) -> None:
     with pytest.raises(UnsupportedMedia, match=r"for train is no workbook .* or its sheet as CSV UTF-8 \(\.csv\)"):
-        read(NO_WORKBOOKS[name]())
+        read_workbook(NO_WORKBOOKS[name]())
 
 
 @pytest.mark.parametrize("name", LARGE)
@@ -184,16 +184,16 @@ def test_what_reads_its_xml_expands_no_entities() -> None:
 
 def test_a_row_number_beyond_all_is_not_counted_up_to() -> None:
     data = with_parts(sheet1=sheet(row("x", "a", attributes=' r="2"') + row("y", "b", attributes=' r="99999999999"')))
-    assert read(data)[0].rows == [RawRow("x", "a", {})]
+    assert read_workbook(data)[0].rows == [RawRow("x", "a", {})]
 
 
 def test_one_workbook_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workbooks, "PATIENCE", 0.1)
     with workbooks._one_at_a_time, pytest.raises(Overloaded, match="try again"):
-        read(workbook(["text", "label"], ["x", "a"]))
+        read_workbook(workbook(["text", "label"], ["x", "a"]))
 
 
 def test_a_reader_that_cannot_start_is_not_the_workbooks_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "python", lambda *_: ["false"])
     with pytest.raises(Unavailable, match="send CSV UTF-8"):
-        read(workbook(["text", "label"], ["x", "a"]))
+        read_workbook(workbook(["text", "label"], ["x", "a"]))
