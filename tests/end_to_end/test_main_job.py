@@ -85,7 +85,7 @@ def train(up: Up, name: str, data: dict[str, Split]) -> tuple[dict[str, Any], li
     body = {
         "dataset_id": dataset.json()["id"],
         "base_model": "bundled/multilingual-small",
-        "hyperparameters": {"optimizer": "sam", "num_epochs": 8},
+        "hyperparameters": {"optimizer": "sam", "num_epochs": 4},
     }
     job = up.client.post("/jobs", json=body)
     assert job.status_code == 202, job.text
@@ -106,7 +106,7 @@ def test_choosing_from_upload_to_prediction(up: Up) -> None:
     data = choosing_data()
     job, events = train(up, "topics", data)
     assert [event["id"] for event in events] == sorted(event["id"] for event in events)
-    assert [event["data"]["epoch"] for event in events if event["type"] == "metrics"] == list(range(1, 9))
+    assert [event["data"]["epoch"] for event in events if event["type"] == "metrics"] == list(range(1, 5))
     report = up.client.get(f"/jobs/{job['id']}/report").json()
     baseline = baseline_macro_f1(data)
     assert report["test"]["macro_f1"] > baseline, f"TF-IDF + logistic regression: {baseline:.3f}"
