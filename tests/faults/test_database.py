@@ -134,6 +134,7 @@ def test_a_postgresql_server_that_is_gone_for_longer_than_a_lease_costs_an_attem
             part.stop()
 
 
+@pytest.mark.waits
 def test_a_sqlite_file_that_is_locked_refuses_and_heals(deploy: Deploy) -> None:
     """B19: by another program that writes. (Readers go on: nothing locks them out of a file with a write-ahead log.)"""
     deployment = deploy(lease_seconds=60, light_epoch_seconds=0.2)

@@ -18,6 +18,8 @@ from parts.finished_models import publish
 from service.store.artifacts import MANIFEST
 from service.store.models import standings
 
+pytestmark = pytest.mark.waits  # for runs, and for room; nothing here is timed
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
@@ -60,7 +62,7 @@ def test_a_disk_that_is_full_while_a_checkpoint_is_written_is_waited_for(
     deployment.start_api()
     deployment.start_worker()
     deployment.wait_for_api()
-    job_id = deployment.submit(num_epochs=150)
+    job_id = deployment.submit(num_epochs=100)
     deployment.wait_for(job_id, lambda job: job.progress["epoch"] >= 3)
     ballast = fill(disk)
     wait_until(lambda: b"checkpoint_waits_for_room" in deployment.log.read_bytes(), 20, deployment.tail)
@@ -70,7 +72,7 @@ def test_a_disk_that_is_full_while_a_checkpoint_is_written_is_waited_for(
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "disk_full")
     assert int(answer.headers["retry-after"]) > 0
     ballast.unlink()
-    deployment.wait_for_status(job_id, "succeeded")
+    deployment.wait_for_status(job_id, "succeeded", 120)
     assert deployment.job(job_id).attempt == 1
     assert list((disk / ".aside").iterdir()) == []
 
