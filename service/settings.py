@@ -74,7 +74,8 @@ class Settings(BaseSettings):
     body_seconds: float = Field(
         default=60,
         ge=1,
-        description="longest time for its body to arrive (more at 16 kB/s or faster) and for an answer to be read",
+        description="longest time for a request's body to arrive (more at 16 kB/s or faster), and for an answer to be "
+        "read",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="how much is logged: `debug`, `info`, `warning` or `error`"
