@@ -40,8 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--test-rows", type=int, default=1000, help="test texts at most, default 1000")
     parser.add_argument("--threads", type=int, default=2, help="processor threads of each method, default 2")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of each method, default cpu")
-    parser.add_argument("--in-process", action="store_true", help="all in this process; see the README here")
-    parser.add_argument("--peers-python", type=Path, help="the Python of the peers' environment; see the README here")
+    parser.add_argument("--in-process", action="store_true", help="all in this process; see benchmarks/README.md")
+    parser.add_argument("--peers-python", type=Path, help="the peers' Python; see benchmarks/README.md")
     parser.add_argument("--out", type=Path, default=Path("results.jsonl"), help="gets one JSON line a run")
     parser.add_argument("--table-only", action="store_true", help="print the tables of --out; run nothing")
     return parser
@@ -73,7 +73,9 @@ def wanted(options: argparse.Namespace) -> list[Run]:
     if unknown := set(options.methods) - {*PEERS, *PRODUCT}:
         raise SystemExit(f"no such method: {', '.join(sorted(unknown))}; there are {', '.join([*PEERS, *PRODUCT])}")
     if options.peers_python is None and not options.in_process and set(options.methods) & set(PEERS):
-        raise SystemExit(f"{', '.join(PEERS)} need --peers-python; leave them out with --methods, or see the README")
+        raise SystemExit(
+            f"{', '.join(PEERS)} need --peers-python (benchmarks/README.md); or leave them out with --methods"
+        )
     names = options.sets or set_names(options.data)
     return list(product(names, options.sizes, options.seeds, options.methods))
 

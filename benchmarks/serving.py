@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=512, help="default 512")
     parser.add_argument("--shape", choices=shape.SHAPES, default="base", help="default base: that of xlm-roberta-base")
     parser.add_argument("--threads", type=int, default=2, help="processor threads of each, default 2")
-    parser.add_argument("--infinity-python", type=Path, help="the Python of infinity-emb's environment; see the README")
+    parser.add_argument("--infinity-python", type=Path, help="infinity-emb's Python; see benchmarks/README.md")
     parser.add_argument("--beside-training", metavar="SET", help="only: one text beside a job that trains on that set")
     parser.add_argument("--requests", type=int, help="only: the service's memory over so many requests")
     options = parser.parse_args()

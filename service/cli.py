@@ -35,7 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Every command and its options; the deployment's files are checked against it."""
-    parser = argparse.ArgumentParser(prog="classiglot", description="Fine-tune and serve text classifiers over HTTP.")
+    parser = argparse.ArgumentParser(
+        prog="classiglot",
+        description="Fine-tune and serve text classifiers over HTTP.",
+        epilog="Settings are environment variables; README.md lists them all.",
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('classiglot')}")
     commands = parser.add_subparsers(required=True, metavar="command")
     data_dir = argparse.ArgumentParser(add_help=False)
@@ -46,11 +50,11 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--host", help="address to listen on (HOST, default 127.0.0.1)")
         command.add_argument("--port", type=int, help="port to listen on (PORT, default 8000)")
     _add(commands, "worker", _worker, "a worker alone, for a deployment", data_dir)
-    _add(commands, "demo", _demo, "the main job on real text, start to end, in some minutes", data_dir)
+    _add(commands, "demo", _demo, "run the whole job once on real text: upload, train, report, predict", data_dir)
     _add(commands, "sample", _sample, "print the demo's data set, a body for POST /datasets")
     fetch = _add(commands, "fetch", _fetch, "download a base model to this machine, for jobs to start from", data_dir)
     fetch.add_argument("name", help="such as xlm-roberta-base; GET /info lists them")
-    add_key_commands(_add(commands, "keys", None, "make, list and revoke API keys"), data_dir)
+    add_key_commands(_add(commands, "keys", None, "make, list, revoke and reset API keys"), data_dir)
     _add(commands, "migrate", _migrate, "bring the database to this version's schema", data_dir)
     return parser
 

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path("data"), description="folder of everything that must be kept")
     database_url: str | None = Field(
         default=None,
-        description="`postgresql+psycopg://user:password@host/name`; default: SQLite in the data dir",
+        description="`postgresql://user:password@host/name`; default: SQLite in the data dir",
     )
     broker_url: str | None = Field(
         default=None, description="`redis://host:6379/0`; default: a server of our own on a private socket"
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     artifacts_cache_bytes: int = Field(
         default=20 * 1024 * MEBIBYTE,
         ge=0,
-        description="room in the data dir for copies of what is in a bucket; least recently used leave first",
+        description="room in the data dir for copies of what is in a bucket; least recently used are evicted first",
     )
 
     # base models
@@ -61,18 +61,25 @@ class Settings(BaseSettings):
     root_path: str = Field(default="", description="path under which a proxy shows the service, such as `/classiglot`")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="origins whose pages may ask with a key, such as `https://app.example`, separated by commas",
+        description="origins whose web pages may call the service with a key, such as `https://app.example`, "
+        "separated by commas",
     )
     drain_seconds: float = Field(
-        default=0, ge=0, description="how long a service that stops is unready but still answers, for load balancers"
+        default=0,
+        ge=0,
+        description="after SIGTERM, how long the service reports not ready but still answers, so that load balancers "
+        "can move away",
     )
-    head_seconds: float = Field(default=10, ge=1, description="longest that the head of a request may take to arrive")
+    head_seconds: float = Field(default=10, ge=1, description="longest time for a request's headers to arrive")
     body_seconds: float = Field(
         default=60,
         ge=1,
-        description="the same for its body (longer at 16 kB a second or more), and for an answer to be read",
+        description="longest time for a request's body to arrive (more at 16 kB/s or faster), and for an answer to be "
+        "read",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="how much is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="how much is logged: `debug`, `info`, `warning` or `error`"
+    )
 
     # limits on what is sent
     max_upload_bytes: int = Field(
@@ -105,37 +112,46 @@ class Settings(BaseSettings):
         default=2_000_000, ge=512, description="tokens that may wait or run before `/predict` answers 429"
     )
     max_wait_seconds: float = Field(
-        default=10, gt=0, description="longest that a text may wait for the model before `/predict` answers 429"
+        default=10, gt=0, description="longest time that a text may wait for the model before `/predict` answers 429"
     )
     model_memory_bytes: int = Field(
-        default=4096 * MEBIBYTE, ge=1, description="memory for loaded models; least recently used leave first"
+        default=4096 * MEBIBYTE, ge=1, description="memory for loaded models; least recently used are evicted first"
     )
 
     # jobs
     worker_concurrency: int = Field(default=1, ge=1, le=64, description="training runs at once in one worker")
     spare_run: bool = Field(
         default=True,
-        description="whether a worker that trains nothing gets the next job's process ready: 6 s less for 430 MB",
+        description="whether an idle worker starts the next job's process in advance: saves 6 s, costs 430 MB",
     )
-    lease_seconds: float = Field(default=60, ge=1, description="silence after which a running job counts as lost")
+    lease_seconds: float = Field(
+        default=60, ge=1, description="a running job not heard of for this long counts as lost"
+    )
     sweep_seconds: float = Field(default=5, gt=0, description="how often lost and forgotten jobs are looked for")
     max_attempts: int = Field(default=3, ge=1, description="attempts before a job that kills its worker fails")
     stall_seconds: float = Field(
-        default=600, ge=1, description="standstill after which a training run counts as stuck and is tried again"
+        default=600,
+        ge=1,
+        description="a training run that stands still for this long counts as stuck and is tried again",
     )
     max_run_seconds: float | None = Field(
         default=None,
         gt=0,
-        description="longest that an attempt at a job may take before the job fails; default: no limit",
+        description="longest time for one attempt before the job fails; default: no limit",
     )
     checkpoint_seconds: float = Field(
-        default=10, ge=0, description="how long after a checkpoint the ends of epochs get none; 0: each gets one"
+        default=10,
+        ge=0,
+        description="shortest time between checkpoints, which are made at ends of epochs; 0: at each",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="where models compute; `cuda` refuses to fall back to the processor"
+        default="auto",
+        description="where models compute: `auto`, `cpu`, or `cuda`, which refuses to fall back to the processor",
     )
     engine: Literal["auto", "openvino", "torch"] = Field(
-        default="auto", description="what computes predictions; `auto` is OpenVINO on a processor, torch on a GPU"
+        default="auto",
+        description="what computes predictions: `openvino`, `torch`, or `auto`, which is OpenVINO on a processor and "
+        "torch on a GPU",
     )
     threads: int | None = Field(
         default=None,
@@ -253,7 +269,8 @@ class Settings(BaseSettings):
 
     @property
     def cache_dir(self) -> Path:
-        """What can be made again from installed packages; safe to delete while nothing runs."""
+        """Base models as checkpoints. What comes from an installed package is unpacked again when it is needed; what
+        `classiglot fetch` had to convert has to be fetched again. Safe to delete while nothing runs."""
         return self.data_dir / "cache"
 
 

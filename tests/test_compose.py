@@ -96,6 +96,16 @@ def test_there_is_no_password_but_the_operators() -> None:
         interpolate(yaml.safe_load(COMPOSE_TEXT), {})
 
 
+def test_the_example_of_env_has_what_the_file_reads_and_no_password() -> None:
+    text = COMPOSE_FILE.with_name(".env.example").read_text(encoding="utf-8")
+    example = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+    assert example.keys() == {"COMPOSE_PROFILES", *re.findall(r"\$\{(\w+)", COMPOSE_TEXT)}
+    assert example["POSTGRES_PASSWORD"] == ""
+    assert enabled(example["COMPOSE_PROFILES"]).keys() - enabled("").keys() == {"worker"}
+    filled_in = interpolate(yaml.safe_load(COMPOSE_TEXT), example | {"POSTGRES_PASSWORD": PASSWORD})
+    assert filled_in == COMPOSE  # each other line is the default
+
+
 @pytest.mark.parametrize("command", [SERVICES[name]["command"] for name in OURS] + [yaml.safe_load(rests("CMD")[0])])
 def test_the_command_line_accepts_every_command(command: list[str]) -> None:
     assert command[0] in PROJECT["scripts"]

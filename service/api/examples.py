@@ -1,4 +1,7 @@
-"""Bodies that work as they are: what the page of the API fills in where somebody tries a route out."""
+"""Examples to fill in: what the page of the API shows where somebody tries a route out.
+
+A job needs the id of a data set, and a prediction the name of a model, that are there.
+"""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Labels as columns of their own, 0 or 1 in each row, as most public data with several labels a text has them."""
+"""Labels as columns of their own, 0 or 1 in each row, as most public data with several labels per text has them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, takewhile

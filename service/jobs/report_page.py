@@ -57,7 +57,7 @@ def render_page(report: Report, *, job_name: str = "") -> str:
 
 
 def _head(report: Report, job_name: str) -> Markup:
-    kind = "exactly one label a text" if report.task == "choosing" else "any number of labels a text"
+    kind = "exactly one label per text" if report.task == "choosing" else "any number of labels per text"
     anchors = [name for name in CONTENTS if name != "thresholds" or report.task == "deciding"]
     entries = [h("li", h("a", CONTENTS[anchor], href=f"#{anchor}")) for anchor in anchors]
     return h(
