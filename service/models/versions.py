@@ -36,9 +36,10 @@ class ModelCatalog:
         """The version and whether it is its name's best. Raises: NotFound."""
         with self._database.read() as tx:
             record = model_rows.get(tx, project, model_id)
-            if record is None:
-                raise _no_such_id()
-            return record, choose_best(model_rows.standings(tx, project, {record.name})).id == record.id
+            versions = model_rows.standings(tx, project, {record.name}) if record else []
+        if record is None or not versions:  # it was the name's only one, and was deleted between the two queries
+            raise _no_such_id()
+        return record, choose_best(versions).id == record.id
 
     def page(
         self, project: str, limit: int, after: str | None, *, name: str | None = None
