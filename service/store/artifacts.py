@@ -13,7 +13,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal, TypeVar
 
@@ -174,8 +174,9 @@ class ArtifactStore:
 
     def _changes(self, kind: Kind) -> Iterator[tuple[str, float]]:
         folder = self.root / kind
-        found = folder.iterdir() if folder.is_dir() else ()
-        return ((path.name, path.stat().st_mtime) for path in found)
+        for path in folder.iterdir() if folder.is_dir() else ():
+            with suppress(FileNotFoundError):  # removed by another process since it was listed
+                yield path.name, path.stat().st_mtime
 
     def remove(self, kind: Kind, name: str) -> None:
         """Takes a folder away in one step, then deletes it; nothing happens when it is not there."""
@@ -192,8 +193,9 @@ class ArtifactStore:
     def sweep(self, older_than_seconds: float = 24 * 3600) -> None:
         """Deletes what crashed writers left aside."""
         for folder in self._aside.iterdir():
-            if time.time() - folder.stat().st_mtime > older_than_seconds:
-                self.discard(folder)
+            with suppress(FileNotFoundError):  # published, or swept by another process, since it was listed
+                if time.time() - folder.stat().st_mtime > older_than_seconds:
+                    self.discard(folder)
 
 
 def corrupt(kind: str, name: str, file: str) -> ArtifactCorrupt:

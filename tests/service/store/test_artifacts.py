@@ -118,6 +118,16 @@ def test_old_leftovers_are_swept_and_new_ones_kept(artifacts: ArtifactStore) -> 
     assert (old.exists(), new.exists()) == (False, True)
 
 
+def test_what_vanishes_between_a_look_at_the_list_and_one_at_itself_is_passed_over(artifacts: ArtifactStore) -> None:
+    (publish(artifacts).parent / "gone").symlink_to("nowhere")  # is in the list, and cannot be looked at
+    old = artifacts.stage()
+    (old.parent / "gone").symlink_to("nowhere")
+    os.utime(old, (0, 0))
+    assert artifacts.names("models") == ["m"]
+    artifacts.sweep()
+    assert not old.exists()
+
+
 def test_what_vanishes_while_it_is_read_is_not_stored_rather_than_damaged(artifacts: ArtifactStore) -> None:
     publish(artifacts)
 
