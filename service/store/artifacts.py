@@ -198,6 +198,19 @@ class ArtifactStore:
                     self.discard(folder)
 
 
+@contextmanager
+def must_be_stored(find_row: Callable[[], object]) -> Iterator[None]:
+    """For what a row promises: a folder that the block finds gone is damage, unless the row has gone before it.
+
+    Raises: ArtifactCorrupt; where the block raises NotFound, whatever `find_row` does.
+    """
+    try:
+        yield
+    except NotFound as error:
+        find_row()
+        raise ArtifactCorrupt(f"{error.message}, but should be; restore it from a backup or delete it") from None
+
+
 def corrupt(kind: str, name: str, file: str) -> ArtifactCorrupt:
     return ArtifactCorrupt(f"{kind}/{name}: the stored file {file} is damaged; restore it from a backup or delete it")
 

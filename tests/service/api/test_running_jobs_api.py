@@ -140,6 +140,15 @@ def test_a_damaged_report_is_told_without_a_path(client: TestClient, context: Co
     assert str(context.settings.data_dir) not in response.text
 
 
+def test_a_report_whose_folder_is_gone_is_damaged_and_not_unknown(
+    client: TestClient, context: Context, submit: Callable[..., str]
+) -> None:
+    job_id = submit()
+    _succeed(context)
+    error = error_of(client.get(f"/jobs/{job_id}/report"), 500, "artifact_corrupt")
+    assert "restore it from a backup or delete it" in error["message"]
+
+
 def test_event_rows_of_a_job_begin_with_its_queuing(client: TestClient, context: Context, submit: Any) -> None:
     job_id = submit(language="french")
     with context.database.read() as tx:
