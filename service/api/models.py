@@ -90,4 +90,6 @@ def get_archive(model_id: Id, context: In, access: Reader) -> StreamingResponse:
         folder = context.artifacts.open("models", model_id, manifest_sha256=record.manifest_sha256)
     name = f"{record.id}-v{record.version}"
     headers = {"Content-Disposition": f'attachment; filename="{name}.tar.gz"'}
-    return StreamingResponse(stream_archive(folder, name), media_type="application/gzip", headers=headers)
+    return StreamingResponse(
+        stream_archive(folder, name, record.created_at), media_type="application/gzip", headers=headers
+    )

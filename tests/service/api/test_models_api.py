@@ -240,8 +240,25 @@ def test_a_model_that_is_deleted_before_it_could_be_read_is_not_found(
 def test_an_archive_that_could_not_be_packed_whole_does_not_end_as_if_it_were(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(os.urandom(4 * BLOCK))
     (tmp_path / "tokenizer.json").write_text("{}")
-    stream = stream_archive(tmp_path, "model")
+    stream = stream_archive(tmp_path, "model", 0)
     next(stream)
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(FileNotFoundError, match="tokenizer"):
         list(stream)
+
+
+def test_an_archive_tells_nothing_of_the_machine_and_is_the_same_wherever_its_files_are(tmp_path: Path) -> None:
+    archives = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "config.json").chmod(0o600 + number)
+        os.utime(folder / "config.json", (number, number))
+        archives.append(b"".join(stream_archive(folder, "model", 1_700_000_000.5)))
+    assert archives[0] == archives[1]
+    assert archives[0][4:8] == bytes(4)  # gzip's own time
+    with tarfile.open(fileobj=io.BytesIO(archives[0])) as archive:
+        (entry,) = archive.getmembers()
+    assert (entry.uid, entry.gid, entry.uname, entry.gname, entry.mode) == (0, 0, "", "", 0o644)
+    assert entry.mtime == 1_700_000_000
