@@ -45,7 +45,7 @@ class ArtifactStore:
         if not owner_file.exists():
             with self.staging() as staged:
                 (staged / "claim").write_text(installation, encoding="utf-8")
-                _sync(staged / "claim")
+                sync(staged / "claim")
                 os.replace(staged / "claim", owner_file)
         return owner_file.read_text("utf-8").strip()
 
@@ -66,14 +66,13 @@ class ArtifactStore:
         return hashlib.sha256(manifest.encode()).hexdigest()
 
     def _make_visible(self, staged: Path, kind: Kind, name: str) -> None:
-        for path in [*staged.rglob("*"), staged]:
-            _sync(path)
+        sync(*staged.rglob("*"), staged)
         target = self.path(kind, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             raise FileExistsError(f"{kind}/{name} exists already")
         os.rename(staged, target)
-        _sync(target.parent)
+        sync(target.parent)
 
     @contextmanager
     def scratch(self) -> Iterator[IO[bytes]]:
@@ -233,9 +232,11 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def sync(*paths: Path) -> None:
+    """What was written there is on the disk afterwards: of a folder, the names in it."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
