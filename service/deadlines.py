@@ -1,10 +1,12 @@
 """How long the HTTP server waits for its clients; uvicorn itself waits for ever.
 
 One clock for each thing that a client may leave half done: the head of a request, its body (longer for who sends at a
-fair rate, as Apache's mod_reqtimeout has it), the pause between two requests, and reading what it asked for.
+fair rate, as Apache's mod_reqtimeout has it), the pause between two requests, and reading what it asked for. What never
+becomes a request for the application is refused here, in the form that every error has.
 """
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -13,9 +15,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 FAIR_RATE = 16_384  # bytes of a body that buy one second more
 IDLE_SECONDS = 5  # between two requests
-_LATE = {
+_LATE: dict[str, object] = {
     "code": "request_timeout",
     "message": "the request did not arrive in time, so the connection was closed; send it again, all at once",
+    "details": [],
+}
+_BROKEN: dict[str, object] = {
+    "code": "body_unreadable",
+    "message": "this is no well-formed HTTP/1.1 request, or its head is too long, so the connection was closed; "
+    "check how it is written, and shorten its path and headers",
     "details": [],
 }
 
@@ -81,15 +89,28 @@ class PunctualProtocol(H11Protocol):
         else:
             self._refuse()
 
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  (uvicorn's words, for its log)
+        """To what h11 cannot make sense of, in a head or a body; uvicorn's own answer is plain text."""
+        self._answer(400, b"Bad Request", _BROKEN)
+        self._leave()
+
     def _refuse(self) -> None:
-        """With 408, where a request but no answer has begun. The application hears that its client has left."""
-        begun = self._body or self.conn.trailing_data[0]
-        if begun and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            headers = [("content-type", "application/json"), ("connection", "close")]
-            answer = h11.Response(status_code=408, headers=headers, reason=b"Request Timeout")
-            body = h11.Data(data=json.dumps({"error": _LATE}).encode())
-            for event in (answer, body, h11.EndOfMessage()):
+        """With 408, where a request has begun."""
+        if self._body or self.conn.trailing_data[0]:
+            self._answer(408, b"Request Timeout", _LATE)
+        self._leave()
+
+    def _answer(self, status: int, reason: bytes, error: dict[str, object]) -> None:
+        body = json.dumps({"error": error}).encode()
+        length = ("content-length", str(len(body)))
+        headers = [("content-type", "application/json"), length, ("connection", "close")]
+        answer = h11.Response(status_code=status, headers=headers, reason=reason)
+        with contextlib.suppress(h11.LocalProtocolError):  # another answer has begun, or HEAD is to have no body
+            for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
+
+    def _leave(self) -> None:
+        """The application hears that its client has left."""
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

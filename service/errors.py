@@ -18,10 +18,11 @@ turns them into HTTP, and this file knows no web framework.
     ├── ClientLeft          499  nobody is there to read the answer; for log and metrics
     ├── Unavailable         503  not ready, or a dependency is down
     │   ├── DeviceMissing   503  a GPU was asked for and is not there
+    │   ├── DeviceLost      503  a GPU stopped working for this process, which starts again
     │   ├── ModelTooLarge   503  no room for a model in its device's memory
     │   └── DiskFull        503  there is no room to store it; heals when there is
     ├── LeaseLost           ---  another attempt owns the job now: stop, and write nothing more
-    ├── ArtifactCorrupt     500  a stored file is not what its manifest says
+    ├── ArtifactCorrupt     500  a stored file is not what its manifest says, or its folder is gone
     ├── InferenceFailed     500  the model has no answer to a text
     ├── SettingsInvalid     ---  the process cannot start like this
     └── TrainingFailed      ---  why a job ended as `failed`; never sent as an HTTP status

@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from service.errors import BaseModelUnavailable
 from service.models.base_models import FILES, HUB_IDS, check_allowed, converted_folder, locate
@@ -37,6 +37,10 @@ def _download(name: str, files: list[str]) -> Path:
     repo_id = HUB_IDS.get(name, (name,))[0]
     try:
         return Path(snapshot_download(repo_id, allow_patterns=files))
+    except HFValidationError:
+        raise BaseModelUnavailable(
+            f"{name} cannot be the name of a model on the hub; copy its checkpoint to BASE_MODELS_DIR/{name}"
+        ) from None
     except (HfHubHTTPError, OSError) as error:
         raise BaseModelUnavailable(
             f"{repo_id} could not be downloaded ({type(error).__name__}); check the network, "
@@ -55,12 +59,24 @@ def _convert(source: Path, target: Path) -> None:
     except (pickle.UnpicklingError, RuntimeError) as error:
         raise BaseModelUnavailable(f"{PICKLED} is not plain weights, so it is not read: {error}") from error
     partial = target.parent / f".{uuid.uuid4().hex}.partial"
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         for path in source.iterdir():
-            if path.name != PICKLED:
+            if path.is_file() and path.name != PICKLED:
                 shutil.copyfile(path, partial / path.name)
         write_weights(weights, partial / "model.safetensors")
-        os.rename(partial, target)
+        _put(partial, target)
+    except OSError as error:
+        raise BaseModelUnavailable(
+            f"the weights could not be converted: {error}; see to that, then fetch it again"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put(partial: Path, target: Path) -> None:
+    try:
+        os.rename(partial, target)
+    except OSError:
+        if not target.is_dir():  # else another fetch was first, with the same files
+            raise

@@ -56,22 +56,27 @@ def sqlite(settings: Settings) -> Iterator[Database]:
     database.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty database with the newest schema, once on each kind."""
-    if request.param == "sqlite":
-        database = Database(f"sqlite:///{tmp_path}/test.sqlite3")
-        migrate(database)
-        yield database
-        database.close()
-        return
-    server = request.getfixturevalue("postgres")
-    url = fresh_database(server)
+@pytest.fixture
+def postgresql(postgres: str) -> Iterator[Database]:
+    """An empty database of that server, with the newest schema."""
+    url = fresh_database(postgres)
     database = Database(url)
     migrate(database)
     yield database
     database.close()
     drop_database(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database with the newest schema, once on each kind."""
+    if request.param == "postgresql":
+        yield request.getfixturevalue("postgresql")
+        return
+    database = Database(f"sqlite:///{tmp_path}/test.sqlite3")
+    migrate(database)
+    yield database
+    database.close()
 
 
 @pytest.fixture(scope="session")

@@ -76,10 +76,10 @@ class Record:
             event_rows.append(tx, self._claim, message, level=level)
 
     def _progress(self, content: Json) -> None:
-        step, total = content["step"], content["total_steps"]
+        step, total, left = content["step"], content["total_steps"], content["seconds_left"]
         progress = {name: content[name] for name in ("epoch", "num_epochs", "step", "total_steps")}
         with self._database.write() as tx:
-            finish = now() + content["seconds_left"]
+            finish = None if left is None else now() + left
             job_rows.report(tx, self._claim, {"progress": progress, "estimated_finish": finish})
             if told := step - self._last_event_step >= total / EVENTS_PER_RUN or step == total:
                 event_rows.append(tx, self._claim, f"step {step} of {total}", kind="progress", data=content)

@@ -187,7 +187,7 @@ class Attempt:
                         message = None
                 self.carrier.keep_up()
                 self._tell_of_trouble(dataset)
-                self._look_after(process, has_said_all=message is not None)
+                self._look_after(process, pending=message is not None)
             except Unavailable as error:
                 if self._too_slow_to_stop():
                     raise LeaseLost("the worker stops while the database is away; the lease runs out") from error
@@ -206,14 +206,15 @@ class Attempt:
         if others_wait:
             self.processes.ends_soon(process)
 
-    def _look_after(self, process: TrainingProcess, has_said_all: bool) -> None:
-        """Keeps the lease, and ends the run when that is asked for or it does not get on."""
+    def _look_after(self, process: TrainingProcess, pending: bool) -> None:
+        """Keeps the lease, and ends the run when that is asked for or it does not get on. `pending`: a message of it is
+        still to be written down, so how it ended is not known yet."""
         if self.record.over:
             return
         if self._cancelled():
             process.kill()
             self.record.cancel()
-        elif process.ended() and not has_said_all:
+        elif process.ended() and not pending:
             self._crashed(process)
         elif self._took_too_long():
             process.kill()

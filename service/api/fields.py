@@ -131,7 +131,12 @@ class PageOf(BaseModel, Generic[T]):
 
 
 def rfc3339(seconds: float | None) -> str | None:
-    """Seconds since 1970 as RFC 3339 in UTC, to the millisecond."""
+    """Seconds since 1970 as RFC 3339 in UTC, to the millisecond; None where that is beyond the calendar's end: one such
+    row must not cost its whole list."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

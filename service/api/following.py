@@ -4,9 +4,11 @@ A stream that only waits costs a timer and a few kilobytes: no thread, no query 
 """
 
 import asyncio
+import contextvars
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
@@ -17,6 +19,7 @@ from service.store.database import Database
 from service.store.records import FINAL
 
 POLL_SECONDS = 0.5
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Following:
         """What `read` finds, once for all who ask for the same at the same time. Raises: as `read`."""
         asked = (project, job_id, after)
         if asked not in self._readings:
-            task = asyncio.ensure_future(run_in_threadpool(read, *asked))
+            task = _begin(run_in_threadpool(read, *asked))
             task.add_done_callback(lambda done: (self._readings.pop(asked), done.cancelled() or done.exception()))
             self._readings[asked] = task
         return await asyncio.shield(self._readings[asked])
@@ -69,7 +72,7 @@ class Following:
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[news] = _Follower(project, job_id, seen, credentials)
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.ensure_future(self._look())
+            self._looking = _begin(self._look())
         try:
             await asyncio.wait_for(news, seconds)
         except TimeoutError:
@@ -116,6 +119,11 @@ class Following:
             for project, job_ids in by_project.items():
                 states |= job_rows.last_events(tx, project, job_ids)
         return states
+
+
+def _begin(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """In an empty context: what is done for all must not be logged as the request that came first."""
+    return asyncio.get_running_loop().create_task(work, context=contextvars.Context())
 
 
 def _is_news(follower: _Follower, states: dict[str, tuple[str, int]]) -> bool:

@@ -34,6 +34,7 @@ from service.jobs.report_page import PAGE_POLICY
 from service.jobs.spec import Hyperparameters, ResolvedHyperparameters
 from service.jobs.submit import JobRequest, cancel_job, delete_job, job_not_found, submit_job
 from service.store import jobs as job_rows
+from service.store.artifacts import must_be_stored
 from service.store.records import JobRecord, Status
 
 router = APIRouter(tags=["jobs"], route_class=JsonRoute, responses=REFUSALS)
@@ -188,10 +189,11 @@ def get_report(job_id: Id, request: Request, context: In, access: Reader) -> Res
     if job.model_id is None:
         raise Conflict(f"the job is {job.status}; only a job that succeeded has a report", code="report_not_ready")
     media_type = preferred(request, list(_REPORTS))
-    # as a whole: with its job, it may be deleted meanwhile
-    content = context.artifacts.read(
-        "reports", job.model_id, lambda folder: (folder / _REPORTS[media_type]).read_bytes()
-    )
+    with must_be_stored(lambda: find_job(access.project, job_id, context)):
+        # as a whole: with its job, it may be deleted meanwhile
+        content = context.artifacts.read(
+            "reports", job.model_id, lambda folder: (folder / _REPORTS[media_type]).read_bytes()
+        )
     headers = NEGOTIATED | {"ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
     if media_type == "text/html":
         headers["Content-Security-Policy"] = PAGE_POLICY

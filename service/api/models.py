@@ -12,6 +12,7 @@ from service.api.context import In
 from service.api.fields import AfterModel, Id, Limit, PageOf, Time, WithName, rfc3339
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.problems import responses
+from service.store.artifacts import must_be_stored
 from service.store.records import ModelRecord, Task
 
 router = APIRouter(tags=["models"], responses=REFUSALS)
@@ -85,7 +86,10 @@ async def delete_model(model_id: Id, context: In, access: Trainer) -> None:
 def get_archive(model_id: Id, context: In, access: Reader) -> StreamingResponse:
     """The checkpoint as a normal `transformers` folder, in a tar.gz."""
     record, _ = context.catalog.get(access.project, model_id)
-    folder = context.artifacts.open("models", model_id, manifest_sha256=record.manifest_sha256)
+    with must_be_stored(lambda: context.catalog.get(access.project, model_id)):
+        folder = context.artifacts.open("models", model_id, manifest_sha256=record.manifest_sha256)
     name = f"{record.id}-v{record.version}"
     headers = {"Content-Disposition": f'attachment; filename="{name}.tar.gz"'}
-    return StreamingResponse(stream_archive(folder, name), media_type="application/gzip", headers=headers)
+    return StreamingResponse(
+        stream_archive(folder, name, record.created_at), media_type="application/gzip", headers=headers
+    )

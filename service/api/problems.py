@@ -1,7 +1,7 @@
 """The one place where errors become HTTP. The input is never echoed, and no traceback leaves the house."""
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -15,8 +15,11 @@ from starlette.routing import Match
 
 from service.api.faults import read_faults
 from service.api.negotiate import preferred
-from service.errors import ClassiglotError, ClientLeft, Detail, DiskFull, Overloaded, Unavailable
+from service.datasets.ingest import dataset_not_found
+from service.errors import ClassiglotError, ClientLeft, Detail, DiskFull, NotFound, Overloaded, Unavailable
+from service.jobs.submit import job_not_found
 from service.logs import get_logger
+from service.models.versions import model_not_found
 from service.store.artifacts import is_full
 
 log = get_logger(__name__)
@@ -82,13 +85,12 @@ async def _known(request: Request, error: ClassiglotError) -> JSONResponse:
     return answer
 
 
-async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-    """422; but 404 for an id that is none of ours."""
+async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    """422; but for an id that cannot be one of ours, what an unknown one gets."""
     faults = error.errors()
-    if any(fault["loc"][0] == "path" for fault in faults):
-        return problem(
-            404, "not_found", "there is nothing with this id; GET /datasets, /jobs and /models list what there is"
-        )
+    for fault in faults:
+        if fault["loc"][0] == "path":
+            return await _known(request, _UNKNOWN[fault["loc"][1]]())
     details = read_faults(faults)
     first = details[0]
     row = f", row {first.row}" if first.row is not None else ""
@@ -98,6 +100,12 @@ async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
     return problem(422, "request_invalid", message, details[:100])
 
 
+# by the name of a path's part, what is said of an id that nothing has
+_UNKNOWN: Mapping[str, Callable[[], NotFound]] = {
+    "dataset_id": dataset_not_found,
+    "job_id": job_not_found,
+    "model_id": model_not_found,
+}
 # Makes a browser ask its user; nobody else is asked, or every script's wrong key would open a window.
 _ASK_FOR_A_PASSWORD = 'Basic realm="Classiglot", charset="UTF-8"'
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

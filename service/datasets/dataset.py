@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from unicodedata import east_asian_width
 
 from service.store.records import Json, Task
 
@@ -58,6 +59,11 @@ def count_labels(rows: Sequence[Example], labels: Sequence[str]) -> dict[str, in
     """How often each of `labels` occurs in `rows`, zeros included."""
     counts = Counter(label for row in rows for label in row.labels)
     return {label: counts[label] for label in labels}
+
+
+def wide_letters(text: str) -> int:
+    """How many of its letters are Chinese, Japanese or Korean, each of which says more than one of an alphabet."""
+    return sum(letter > "\u2e7f" and east_asian_width(letter) == "W" for letter in text)
 
 
 def folded(text: str) -> str:

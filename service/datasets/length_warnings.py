@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import median
-from unicodedata import east_asian_width
 
 from service.datasets.complaints import counted, warning
-from service.datasets.dataset import SPLITS, Dataset
+from service.datasets.dataset import SPLITS, Dataset, wide_letters
 from service.store.records import Json
 
 UNEQUAL = 3  # times as long, by the median, which a few odd texts do not move
@@ -65,5 +64,4 @@ def _long_texts(dataset: Dataset) -> list[Json]:
 def _is_long(text: str) -> bool:
     if len(text) > LONG or len(text) * WIDE <= LONG or text.isascii():
         return len(text) > LONG
-    wide = sum(letter > "\u2e7f" and east_asian_width(letter) == "W" for letter in text)
-    return len(text) + (WIDE - 1) * wide > LONG
+    return len(text) + (WIDE - 1) * wide_letters(text) > LONG

@@ -14,7 +14,7 @@ from itertools import pairwise
 from math import ceil, floor
 from typing import Any
 
-from service.datasets.dataset import folded
+from service.datasets.dataset import folded, wide_letters
 
 MOST_TEXTS = 20_000  # all are compared with all of like length: 16 s on a busy core, 30 s where all follow one template
 MOST_LETTERS = 10_000_000  # 11 s where texts are long and of few words
@@ -183,4 +183,4 @@ def common_letters(one: str, other: str) -> int:
 
 def _weight(letters: str) -> int:
     """Number of letters, where a Chinese, Japanese or Korean one says as much as two."""
-    return len(letters) + sum(letter > "\u2e7f" and unicodedata.east_asian_width(letter) == "W" for letter in letters)
+    return len(letters) + wide_letters(letters)

@@ -8,9 +8,9 @@ from service.datasets.dataset import SPLITS, Example
 from service.store.records import Json
 
 COLUMN = "split"
-_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
-    ("val", "valid", "validation", "dev"), "val"
-)
+# `eval` is test in some tables that have `dev` too, but no table trains on it, nor do we where it is val.
+_NAMES = dict.fromkeys(("train", "training", "trn"), "train") | {"test": "test"}
+_NAMES |= dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "val")
 
 
 def obey_split_column(
@@ -18,12 +18,15 @@ def obey_split_column(
 ) -> tuple[dict[str, list[Example]], list[Json]]:
     """The rows in the splits that the column names, where train alone was sent; and `split_column` warnings.
 
-    A column that holds anything but names of splits is one like any other.
+    A column that holds anything but names of splits is one like any other; a warning says so where most are some, for
+    then rows that were meant for a test are trained on.
     """
     named = {split: names for split, rows in splits.items() if (names := _named(rows))}
     if len(splits) > 1:
         return dict(splits), _contradictions(named)
-    counts = Counter(named.get("train", ()))
+    if "train" not in named:
+        return dict(splits), _almost(splits["train"])
+    counts = Counter(named["train"])
     if not counts.keys() - {"train"}:
         return dict(splits), []
     if not counts["train"]:
@@ -52,6 +55,19 @@ def _notice(parted: Mapping[str, Sequence[Example]]) -> Json:
     cut = f"; {missing} is cut from train" if missing else ""
     message = f"rows were put into the splits that the column {COLUMN!r} names ({sizes}){cut}; rename the column"
     return warning("split_column", f"{message} to have all splits cut anew")
+
+
+def _almost(rows: Sequence[Example]) -> list[Json]:
+    """One that names the rows that name no split, where most do."""
+    unnamed = [("train", number) for number, row in enumerate(rows) if _named_split(row) is None]
+    if len(unnamed) >= len(rows) / 2:
+        return []
+    message = (
+        f"the column {COLUMN!r} names a split in most rows, but in {counted(len(unnamed), 'row')} none that is known; "
+        "it was not obeyed, so the splits are cut from all rows; write train, val or test in each row to have it "
+        "obeyed, or rename the column"
+    )
+    return [warning("split_column", message, unnamed)]
 
 
 def _contradictions(named: Mapping[str, Sequence[str]]) -> list[Json]:

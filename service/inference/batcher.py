@@ -5,6 +5,7 @@ load makes batches grow. (The idea is text-embeddings-inference's.)
 """
 
 import asyncio
+import contextvars
 import itertools
 import math
 import time
@@ -118,7 +119,8 @@ class Batcher:
         entries = [_Entry(row, begin_by, loop.create_future()) for row in rows]
         self._waiting.extend(entries)
         if self._running is None or self._running.done():
-            self._running = loop.create_task(self._run())
+            # an empty context: its log lines are of whatever it computes, not of the request that started it
+            self._running = loop.create_task(self._run(), context=contextvars.Context())
         seconds = self._pace.expect(sum(len(row.ids) for row in rows))
         self._engine.seconds_in_line += seconds
         try:

@@ -42,7 +42,8 @@ class TextEncoder:
         self.pad_id = pad_id
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {number for number, token in added.items() if token.special}
-        self._unknown = next(filter(None, map(self._tokenizer.token_to_id, ("<unk>", "[UNK]"))), pad_id)
+        unknown = map(self._tokenizer.token_to_id, ("<unk>", "[UNK]"))
+        self._unknown = next((number for number in unknown if number is not None), pad_id)
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         encodings = self._tokenizer.encode_batch(list(texts))

@@ -14,6 +14,7 @@ from service.inference.batcher import Batcher
 from service.inference.engine import Engine
 from service.inference.planning import pass_tokens
 from service.logs import get_logger
+from service.store.artifacts import must_be_stored
 from service.store.records import ModelRecord
 
 if TYPE_CHECKING:  # it brings torch, which the service loads in the background
@@ -160,7 +161,7 @@ class Shelf:
         if this one never fits."""
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._loaders, self._load, record)
+            return await loop.run_in_executor(self._loaders, self._load_stored, record)
         except ModelTooLarge:
             name = (record.project, record.name)
             others = [key for key, own in self._loaded.items() if (own.record.project, own.record.name) != name]
@@ -169,7 +170,12 @@ class Shelf:
         log.warning("models_unloaded", model_ids=others, why=f"{record.id} did not fit beside them")
         for model_id in others:
             del self._loaded[model_id]
-        return await loop.run_in_executor(self._loaders, self._load, record)
+        return await loop.run_in_executor(self._loaders, self._load_stored, record)
+
+    def _load_stored(self, record: ModelRecord) -> "Classifier":
+        """Raises: NotFound where it has been deleted meanwhile."""
+        with must_be_stored(lambda: self._resolve(record.project, record.id)):
+            return self._load(record)
 
     def _make_room(self) -> None:
         """The least recently used leave; requests that hold one keep it alive until they are answered."""

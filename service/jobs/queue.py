@@ -3,9 +3,10 @@
 The only link between service and worker is `TASK` and a job's id.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from celery import Celery
+from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
 from service.errors import Unavailable
@@ -84,17 +85,20 @@ class Doorbell:
             self._pending += 1
             self._thread.submit(self.ring, job_id).add_done_callback(self._count_down)
 
-    def _count_down(self, _: object) -> None:
+    def _count_down(self, done: Future[bool]) -> None:
         self._pending -= 1
+        if not done.cancelled() and (error := done.exception()):  # a bug, which nobody else would see
+            log.error("ring_crashed", error=type(error).__name__, exc_info=error)
 
     def waiting(self) -> int:
         """Messages that no worker has taken yet. Raises: Unavailable."""
-        try:
-            with self._celery.connection_for_read() as connection:
+        with self._celery.connection_for_read() as connection:
+            try:
                 # not passive: kombu's look whether a list exists forgets the key prefix
                 return int(connection.default_channel.queue_declare(queue=QUEUE).message_count)
-        except (OperationalError, OSError) as error:
-            raise Unavailable("the broker does not answer", code="broker_unavailable", retry_after=5) from error
+            except _away_or_unwilling(connection) as error:
+                message = f"the broker does not say what waits there: {error}"
+                raise Unavailable(message, code="broker_unavailable", retry_after=5) from error
 
     def tell_of_old_server(self) -> None:
         """Logs a warning where the broker has known holes: no refusal, for distributions mend old versions too.
@@ -102,10 +106,9 @@ class Doorbell:
         For a thread of its own: it waits as long as the broker does.
         """
         with self._celery.connection_for_read() as connection:
-            away_or_forbidden = (OperationalError, *connection.connection_errors, *connection.channel_errors)
             try:
                 old = old_server(connection.default_channel.client.info("server"))
-            except away_or_forbidden:
+            except _away_or_unwilling(connection):
                 return
         if old:
             log.warning("broker_old", server=old, advice="it has known security holes; upgrade it")
@@ -113,3 +116,9 @@ class Doorbell:
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._celery.close()
+
+
+def _away_or_unwilling(connection: Connection) -> tuple[type[Exception], ...]:
+    """What kombu raises where it cannot connect, and what its client does later: the server loads its data, lacks
+    memory, or forbids the command."""
+    return (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from itertools import groupby
 
+from service.datasets.complaints import counted
 from service.jobs.page import measured, probabilities, subsets, texts
-from service.jobs.page.layout import FIGURES, counted, figure, number, paragraph, percent, quiet, section, table
+from service.jobs.page.layout import FIGURES, figure, number, paragraph, percent, quiet, section, table
 from service.jobs.page.markup import Child, Markup, document, h
 from service.jobs.page.measured import BASELINE_NAMES, verdict
 from service.jobs.page.plots import learning_curves

@@ -9,6 +9,7 @@ Auto = Literal["auto"]
 OptimizerName = Literal["sam", "asam", "adamw"]
 ClassWeight = Literal["balanced", "none"]
 HeadRows = Literal["train", "train_and_val"]
+NEVER = 1.0  # the `sam_start` of whoever does not climb
 
 
 class Hyperparameters(BaseModel):
@@ -36,9 +37,12 @@ class Hyperparameters(BaseModel):
     repeats: Annotated[int, Field(ge=1, le=10)] | Auto = "auto"
 
     @model_validator(mode="after")
-    def _only_climbers_have_a_radius(self) -> Self:
+    def _only_climbers_climb(self) -> Self:
+        """What has no effect is refused; `sam` with a radius of 0 is a point of a sweep, and means what it says."""
         if self.optimizer == "adamw" and self.rho not in ("auto", 0):
             raise ValueError("rho is the radius of a climb, which adamw has not; leave it out, or choose sam or asam")
+        if self.optimizer == "adamw" and self.sam_start not in ("auto", NEVER):
+            raise ValueError("sam_start is when climbs begin, and adamw has none; leave it out, or choose sam or asam")
         return self
 
 
@@ -76,8 +80,10 @@ class ResolvedHyperparameters(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _as_it_was(cls, stored: dict[str, Any]) -> dict[str, Any]:
-        """Jobs of earlier versions lack what came later; this is how they were run."""
-        return {"patience": stored.get("num_epochs"), "frozen_share": 0.0, "repeats": 1} | stored
+        """Jobs of earlier versions lack what came later, or tell of climbs that adamw never made; this is how they were
+        run, in words that may be sent again."""
+        climbs = {"sam_start": NEVER} if stored.get("optimizer") == "adamw" else {}
+        return {"patience": stored.get("num_epochs"), "frozen_share": 0.0, "repeats": 1} | stored | climbs
 
 
 # Kwon et al. 2021 find ASAM's best radius about ten times SAM's.

@@ -7,7 +7,6 @@ neither torch nor transformers is needed here.
 
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokeniz
 from tokenizers.models import Unigram
 
 from service.models.e5s1 import E5S1, UnigramVocabulary, read_e5s1
+from service.store.artifacts import sync
 
 MULTILINGUAL_SMALL = "bundled/multilingual-small"
 ENGLISH_SMALL = "bundled/english-small"
@@ -108,11 +108,11 @@ def convert_once(source: Path, folder: Path) -> None:
         partial.mkdir()
         try:
             _write_checkpoint(read_e5s1(source), partial)
-            _sync(*partial.iterdir(), partial)
+            sync(*partial.iterdir(), partial)
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        _sync(folder.parent)
+        sync(folder.parent)
 
 
 @contextmanager
@@ -125,15 +125,6 @@ def _locked(path: Path) -> Iterator[None]:
         finally:
             # Explicitly: a process forked meanwhile has the file open too, which would keep the lock.
             fcntl.flock(file, fcntl.LOCK_UN)
-
-
-def _sync(*paths: Path) -> None:
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _write_checkpoint(model: E5S1, folder: Path) -> None:

@@ -36,9 +36,10 @@ class ModelCatalog:
         """The version and whether it is its name's best. Raises: NotFound."""
         with self._database.read() as tx:
             record = model_rows.get(tx, project, model_id)
-            if record is None:
-                raise _no_such_id()
-            return record, choose_best(model_rows.standings(tx, project, {record.name})).id == record.id
+            versions = model_rows.standings(tx, project, {record.name}) if record else []
+        if record is None or not versions:  # it was the name's only one, and was deleted between the two queries
+            raise model_not_found()
+        return record, choose_best(versions).id == record.id
 
     def page(
         self, project: str, limit: int, after: str | None, *, name: str | None = None
@@ -84,20 +85,20 @@ class ModelCatalog:
             model_rows.pin(tx, project, model_id)
             record = model_rows.get(tx, project, model_id)
             if record is None or record.pinned_at is None:  # deleted meanwhile: no other loses its pin for it
-                raise _no_such_id()
+                raise model_not_found()
         return record
 
     def demote(self, project: str, model_id: str) -> None:
         """Takes a version's pin, if it has one: the lowest validation loss answers again. Raises: NotFound."""
         with self._database.write() as tx:
             if not model_rows.unpin(tx, project, model_id):
-                raise _no_such_id()
+                raise model_not_found()
 
     def delete(self, project: str, model_id: str) -> None:
         """Takes a version away; requests that already hold it end in peace. Raises: NotFound."""
         with self._database.write() as tx:
             if not model_rows.remove(tx, project, model_id):
-                raise _no_such_id()
+                raise model_not_found()
         with contextlib.suppress(OSError):  # the row is gone: what is left on disk is garbage, not a model
             self._artifacts.remove("models", model_id)
 
@@ -112,5 +113,5 @@ def _version(tx: Transaction, project: str, wanted: str) -> ModelRecord:
     return record
 
 
-def _no_such_id() -> NotFound:
+def model_not_found() -> NotFound:
     return NotFound("there is no model with this id; GET /models lists them", code="model_not_found")

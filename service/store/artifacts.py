@@ -13,7 +13,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal, TypeVar
 
@@ -45,7 +45,7 @@ class ArtifactStore:
         if not owner_file.exists():
             with self.staging() as staged:
                 (staged / "claim").write_text(installation, encoding="utf-8")
-                _sync(staged / "claim")
+                sync(staged / "claim")
                 os.replace(staged / "claim", owner_file)
         return owner_file.read_text("utf-8").strip()
 
@@ -66,14 +66,13 @@ class ArtifactStore:
         return hashlib.sha256(manifest.encode()).hexdigest()
 
     def _make_visible(self, staged: Path, kind: Kind, name: str) -> None:
-        for path in [*staged.rglob("*"), staged]:
-            _sync(path)
+        sync(*staged.rglob("*"), staged)
         target = self.path(kind, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             raise FileExistsError(f"{kind}/{name} exists already")
         os.rename(staged, target)
-        _sync(target.parent)
+        sync(target.parent)
 
     @contextmanager
     def scratch(self) -> Iterator[IO[bytes]]:
@@ -174,8 +173,9 @@ class ArtifactStore:
 
     def _changes(self, kind: Kind) -> Iterator[tuple[str, float]]:
         folder = self.root / kind
-        found = folder.iterdir() if folder.is_dir() else ()
-        return ((path.name, path.stat().st_mtime) for path in found)
+        for path in folder.iterdir() if folder.is_dir() else ():
+            with suppress(FileNotFoundError):  # removed by another process since it was listed
+                yield path.name, path.stat().st_mtime
 
     def remove(self, kind: Kind, name: str) -> None:
         """Takes a folder away in one step, then deletes it; nothing happens when it is not there."""
@@ -192,8 +192,22 @@ class ArtifactStore:
     def sweep(self, older_than_seconds: float = 24 * 3600) -> None:
         """Deletes what crashed writers left aside."""
         for folder in self._aside.iterdir():
-            if time.time() - folder.stat().st_mtime > older_than_seconds:
-                self.discard(folder)
+            with suppress(FileNotFoundError):  # published, or swept by another process, since it was listed
+                if time.time() - folder.stat().st_mtime > older_than_seconds:
+                    self.discard(folder)
+
+
+@contextmanager
+def must_be_stored(find_row: Callable[[], object]) -> Iterator[None]:
+    """For what a row promises: a folder that the block finds gone is damage, unless the row has gone before it.
+
+    Raises: ArtifactCorrupt; where the block raises NotFound, whatever `find_row` does.
+    """
+    try:
+        yield
+    except NotFound as error:
+        find_row()
+        raise ArtifactCorrupt(f"{error.message}, but should be; restore it from a backup or delete it") from None
 
 
 def corrupt(kind: str, name: str, file: str) -> ArtifactCorrupt:
@@ -218,9 +232,11 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def sync(*paths: Path) -> None:
+    """What was written there is on the disk afterwards: of a folder, the names in it."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, delete, insert, select
-from sqlalchemy.exc import IntegrityError
 
 from service.errors import Conflict
-from service.store.database import Database
+from service.store.database import Database, take_turn
 from service.store.tables import idempotency_keys, now
 
 
@@ -21,10 +20,6 @@ KEPT_SECONDS = 7 * 24 * 3600.0  # nobody retries a request for longer
 Get = Callable[[Connection, str, str], T | None]  # (tx, project, id) → what is there now
 
 
-class _KeyTaken(Exception):
-    """Another transaction stored the key a moment earlier; this one must be rolled back."""
-
-
 def make_once(
     database: Database, project: str, key: str | None, request_sha256: str, make: Callable[[Connection], T], get: Get[T]
 ) -> tuple[T, bool]:
@@ -33,16 +28,16 @@ def make_once(
     `make` runs in the transaction that stores the key, so that both are there or neither is; without a `key` it
     always runs. Raises: Conflict where the project used the key for another request; whatever `make` raises.
     """
-    try:
-        with database.write() as tx:
-            if key and (found := replay(tx, project, key, request_sha256, get)):
+    with database.write() as tx:
+        if key:
+            take_turn(tx, f"key/{project}/{key}")  # who comes second is to find the key, not that its place is taken
+            if found := replay(tx, project, key, request_sha256, get):
                 return found, False
-            made = make(tx)
-            if key:
-                _add(tx, project, key, request_sha256, made.id)
-            return made, True
-    except _KeyTaken:  # now what the other transaction made can be seen
-        return make_once(database, project, key, request_sha256, make, get)
+        made = make(tx)
+        if key:
+            row = {"project": project, "key": key, "request_sha256": request_sha256, "made_id": made.id}
+            tx.execute(insert(idempotency_keys).values(**row, created_at=now()))
+        return made, True
 
 
 def replay(tx: Connection, project: str, key: str, request_sha256: str, get: Get[T]) -> T | None:
@@ -66,11 +61,3 @@ def forget_old_keys(tx: Connection) -> int:
 
 def _reused(how: str) -> Conflict:
     return Conflict(f"this Idempotency-Key {how}; send a new key with a new request", code="idempotency_key_reused")
-
-
-def _add(tx: Connection, project: str, key: str, request_sha256: str, made_id: str) -> None:
-    row = {"project": project, "key": key, "request_sha256": request_sha256, "made_id": made_id, "created_at": now()}
-    try:
-        tx.execute(insert(idempotency_keys).values(**row))
-    except IntegrityError:
-        raise _KeyTaken from None

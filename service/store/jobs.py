@@ -116,13 +116,16 @@ def hand_back(tx: Connection, claim: Claim, changed: Json | None = None) -> None
     """running → queued, because the worker stops, or to be run as `changed`; it counts no crash. A job whose
     cancellation was asked for is cancelled instead. Raises: LeaseLost."""
     cancelled = jobs.c.cancel_requested_at.is_not(None)
+    changed = dict(changed or {})
+    error = literal(changed.pop("error"), jobs.c.error.type) if "error" in changed else jobs.c.error
     values = {
         "status": case((cancelled, "cancelled"), else_="queued"),
+        "error": case((cancelled, null()), else_=error),
         "finished_at": case((cancelled, now()), else_=null()),
         "phase": null(),
         "estimated_finish": null(),
     }
-    _must_hold(tx, claim, _held(claim).values(**values, **_NO_LEASE, **(changed or {})))
+    _must_hold(tx, claim, _held(claim).values(**values, **_NO_LEASE, **changed))
 
 
 def crash(tx: Connection, claim: Claim, max_attempts: int, error: Json) -> bool:
@@ -148,6 +151,7 @@ def request_cancel(tx: Connection, project: str, job_id: str) -> JobRecord | Non
         .where(jobs.c.project == project, jobs.c.id == job_id, jobs.c.status.in_(UNFINISHED))
         .values(
             status=case((is_queued, "cancelled"), else_=jobs.c.status),
+            error=case((is_queued, null()), else_=jobs.c.error),  # why it was tried again is no error of its end
             finished_at=case((is_queued, now()), else_=jobs.c.finished_at),
             cancel_requested_at=func.coalesce(jobs.c.cancel_requested_at, now()),
         )

@@ -8,13 +8,13 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from service.errors import SettingsInvalid
 from service.store.database import Database
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_LOCK_NUMBER = 0x636C6173  # any constant that only this program uses
+LOCK_NUMBER = 0x636C6173  # any constant that only this program uses
 
 
 def alembic_config(connection: Connection) -> Config:
@@ -32,7 +32,9 @@ def migrate(database: Database) -> None:
     """
     with _alone(database), database.write() as connection:
         if not database.is_sqlite:
-            connection.execute(select(func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+            connection.execute(text("SET LOCAL lock_timeout = 0"))  # another's migration may take its time
+            connection.execute(select(func.pg_advisory_xact_lock(LOCK_NUMBER)))
+            connection.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
         try:
             command.upgrade(alembic_config(connection), "head")
         except CommandError as error:

@@ -4,6 +4,7 @@ from dataclasses import fields
 
 from sqlalchemy import Connection, and_, case, func, insert, null, select, update
 
+from service.store.database import take_turn
 from service.store.paging import page_newest_first
 from service.store.records import Json, ModelRecord, Page, Standing
 from service.store.tables import jobs, living_models, models, now
@@ -11,8 +12,7 @@ from service.store.tables import jobs, living_models, models, now
 
 def add(tx: Connection, values: Json) -> ModelRecord:
     """Adds the next version of the project's `values["name"]`. Numbers of deleted versions are not given out again."""
-    if tx.dialect.name == "postgresql":  # two workers may finish at once; SQLite has one writer anyway
-        tx.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"{values['project']}/{values['name']}"))))
+    take_turn(tx, f"{values['project']}/{values['name']}")  # two workers may finish at once
     mine = (models.c.project == values["project"], models.c.name == values["name"])
     newest = select(func.coalesce(func.max(models.c.version), 0)).where(*mine)
     statement = insert(models).values(**values, version=newest.scalar_subquery() + 1, created_at=now())

@@ -1,6 +1,5 @@
 """Rows as frozen dataclasses: what the rest of the house sees of the database."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -143,6 +142,3 @@ class Page(Generic[T]):
 
     data: list[T]
     has_more: bool
-
-
-Row = Mapping[str, Any]

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, func, select
 
+from service.store.database import take_turn
 from service.store.records import UNFINISHED, Usage
 from service.store.tables import datasets, jobs, living_models, models
 
@@ -22,6 +23,5 @@ def count(tx: Connection, project: str) -> Usage:
 def count_to_add(tx: Connection, project: str) -> Usage:
     """The same, and until the transaction ends nobody else who adds to this project gets here: two could otherwise
     each take the last place."""
-    if tx.dialect.name == "postgresql":  # SQLite has one writer anyway
-        tx.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"usage/{project}"))))
+    take_turn(tx, f"usage/{project}")
     return count(tx, project)

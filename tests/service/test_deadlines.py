@@ -1,5 +1,6 @@
-"""The server's clocks, with a real server and bare sockets."""
+"""The server's clocks, and what it says to what is no request, with a real server and bare sockets."""
 
+import json
 import socket
 import threading
 import time
@@ -127,3 +128,41 @@ def test_pipelined_requests_are_answered_and_the_unfinished_last_is_refused(conn
     said, _ = until_closed(connection)
     assert said.count(b"200 OK") == 3
     assert b"408 " in said
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"no request\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno header\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",  # names no host
+        HEAD + b"X-Long: " + b"x" * 20_000,
+        HEAD + b"Content-Length: 1x\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nno chunk\r\n",
+    ],
+)
+def test_what_is_no_request_is_refused_in_the_form_that_every_error_has(connection: socket.socket, sent: bytes) -> None:
+    connection.sendall(sent)
+    said, seconds = until_closed(connection)
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"\r\ncontent-type: application/json\r\n" in head
+    assert head.endswith(b"\r\nconnection: close")
+    error = json.loads(body)["error"]
+    assert (sorted(error), error["code"], error["details"]) == (["code", "details", "message"], "body_unreadable", [])
+    assert seconds < 0.9  # no clock had to ring
+
+
+@pytest.mark.parametrize("method", [b"HEAD /", b"POST /early"])
+def test_a_body_that_breaks_where_no_error_can_be_told_ends_the_connection(
+    connection: socket.socket, caplog: pytest.LogCaptureFixture, method: bytes
+) -> None:
+    """HEAD's answer has no body, and of the other the answer has begun."""
+    connection.sendall(method + b" HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    time.sleep(0.2)
+    connection.sendall(b"no chunk\r\n")
+    said, seconds = until_closed(connection)
+    assert said.startswith(b"HTTP/1.1 400 " if method == b"HEAD /" else b"HTTP/1.1 200 ")
+    assert b"{" not in said
+    assert seconds < 0.9
+    assert "Fatal error" not in caplog.text

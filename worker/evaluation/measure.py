@@ -21,7 +21,7 @@ from worker.evaluation.metrics import (
 )
 
 MOST_MISCLASSIFIED = 1_000
-LONGEST_TEXT = 500  # characters
+LONGEST_TEXT = 500  # characters of a text that a report shows
 MOST_SCORES = 10
 SAMPLES, DIGITS = "samples avg", 3  # a row of scikit-learn's table, and how it writes figures
 

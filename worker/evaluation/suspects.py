@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from service.datasets.dataset import Example
 from service.jobs.report import Suspect
 from service.store.records import Task
+from worker.evaluation.measure import LONGEST_TEXT
 from worker.evaluation.metrics import Binary, Floats
 
 MOST = 50
-LONGEST_TEXT = 500  # characters
 
 
 def find_suspects(

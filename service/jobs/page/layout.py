@@ -92,8 +92,3 @@ def with_interval(figure: Interval) -> Markup:
     """Where lines may break, they do so between the two alone."""
     interval = h("span", f"({number(figure.low)}–{number(figure.high)})", class_="whole")
     return h("span", number(figure.value), " ", interval)
-
-
-def counted(amount: int, noun: str) -> str:
-    """`1 text`, `2 texts`."""
-    return f"{amount} {noun}" if amount == 1 else f"{amount} {noun}s"

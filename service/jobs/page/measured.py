@@ -2,8 +2,9 @@
 
 import math
 
+from service.datasets.complaints import counted
 from service.jobs.page.label_plots import confusion_heat_map, label_bars
-from service.jobs.page.layout import counted, figure, inline, paragraph, section, signed, table, with_interval
+from service.jobs.page.layout import figure, inline, paragraph, section, signed, table, with_interval
 from service.jobs.page.markup import Markup, h
 from service.jobs.page.plots import beside_baselines
 from service.jobs.report import Baseline, ConfusionMatrix, Interval, LabelResult, Report

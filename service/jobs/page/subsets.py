@@ -1,7 +1,8 @@
 """What was measured otherwise: on some of the rows (by column, by language, without leaks), or under other seeds."""
 
+from service.datasets.complaints import counted
 from service.jobs.page.label_plots import DARK_FROM
-from service.jobs.page.layout import FIGURES, counted, inline, number, paragraph, quiet, section, table, with_interval
+from service.jobs.page.layout import FIGURES, inline, number, paragraph, quiet, section, table, with_interval
 from service.jobs.page.markup import Markup, h
 from service.jobs.report import Interval, Repeats, Report, Subset, Transfer, WithoutLeaks
 

@@ -1,6 +1,7 @@
 """The sections that show texts: mistakes on the test split, and training rows whose label looks wrong."""
 
-from service.jobs.page.layout import counted, names, number, paragraph, section, table, text_cell
+from service.datasets.complaints import counted
+from service.jobs.page.layout import names, number, paragraph, section, table, text_cell
 from service.jobs.page.markup import Markup, h
 from service.jobs.report import Misclassified, Report, Suspect
 

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from parts.key_ring import bearer
+from parts.routes import routes
 from parts.wire import MARK, error_of, fruit
 from service.api.context import Context
 
@@ -106,6 +107,20 @@ def test_a_request_may_be_as_large_as_the_limit_and_no_byte_more(
 
 def _missing(route: str) -> str:
     return {"/jobs": "dataset_not_found", "/predict": "model_not_found"}.get(route, "job_not_found")
+
+
+# -- ids ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", ["none", "NONE", "job_1.2", "x" * 61, "%20", "größe"])
+def test_what_cannot_be_an_id_is_as_unknown_as_what_might_be_one(shared: TestClient, wrong: str) -> None:
+    asked = 0
+    for route in routes(shared.get("/openapi.json").json()):
+        for name in route.parameters("path"):
+            target = route.path.replace(f"{{{name}}}", wrong)
+            error_of(shared.request(route.method, target), 404, name.replace("_id", "_not_found"))
+            asked += 1
+    assert asked > 10
 
 
 # -- routes -------------------------------------------------------------------------------------------

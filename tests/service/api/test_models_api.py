@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from parts.rows import add_model
 from parts.wire import RFC3339, error_of
 from service.api.archive import BLOCK, stream_archive
 from service.api.context import Context
-from service.store.artifacts import MANIFEST
+from service.store.artifacts import MANIFEST, ArtifactStore
 from service.store.records import ModelRecord
 
 KEYS = [
@@ -213,11 +214,51 @@ def test_a_damaged_model_is_not_given_out(client: TestClient, context: Context) 
     error_of(client.post("/predict", json={"texts": ["x"]}), 500, "artifact_corrupt")
 
 
+def test_a_model_whose_folder_is_gone_is_damaged_and_not_unknown(client: TestClient, context: Context) -> None:
+    record = publish(context.database, context.artifacts)
+    shutil.rmtree(context.artifacts.path("models", record.id))
+    for answer in (client.get(f"/models/{record.id}/archive"), client.post("/predict", json={"texts": ["x"]})):
+        assert "restore it from a backup or delete it" in error_of(answer, 500, "artifact_corrupt")["message"]
+    assert client.delete(f"/models/{record.id}").status_code == 204
+
+
+def test_a_model_that_is_deleted_before_it_could_be_read_is_not_found(
+    client: TestClient, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [publish(context.database, context.artifacts) for _ in range(2)]
+    check = ArtifactStore._checked
+
+    def delete_and_check(store: ArtifactStore, folder: Path, *rest: Any) -> Path:
+        client.delete(f"/models/{folder.name}")
+        return check(store, folder, *rest)
+
+    monkeypatch.setattr(ArtifactStore, "_checked", delete_and_check)
+    error_of(client.get(f"/models/{records[0].id}/archive"), 404, "model_not_found")
+    error_of(client.post("/predict", json={"texts": ["x"], "model": records[1].id}), 404, "model_not_found")
+
+
 def test_an_archive_that_could_not_be_packed_whole_does_not_end_as_if_it_were(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(os.urandom(4 * BLOCK))
     (tmp_path / "tokenizer.json").write_text("{}")
-    stream = stream_archive(tmp_path, "model")
+    stream = stream_archive(tmp_path, "model", 0)
     next(stream)
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(FileNotFoundError, match="tokenizer"):
         list(stream)
+
+
+def test_an_archive_tells_nothing_of_the_machine_and_is_the_same_wherever_its_files_are(tmp_path: Path) -> None:
+    archives = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "config.json").chmod(0o600 + number)
+        os.utime(folder / "config.json", (number, number))
+        archives.append(b"".join(stream_archive(folder, "model", 1_700_000_000.5)))
+    assert archives[0] == archives[1]
+    assert archives[0][4:8] == bytes(4)  # gzip's own time
+    with tarfile.open(fileobj=io.BytesIO(archives[0])) as archive:
+        (entry,) = archive.getmembers()
+    assert (entry.uid, entry.gid, entry.uname, entry.gname, entry.mode) == (0, 0, "", "", 0o644)
+    assert entry.mtime == 1_700_000_000

@@ -35,6 +35,18 @@ def test_a_running_job_shows_how_far_it_is(client: TestClient, context: Context,
     assert RFC3339.fullmatch(job["started_at"])
 
 
+def test_a_moment_after_the_last_year_costs_no_list(
+    client: TestClient, context: Context, submit: Callable[..., str]
+) -> None:
+    job_id = submit()
+    ours = claim(context.database)
+    for seconds in (301_789_000_000.0, 1e300):
+        with context.database.write() as tx:
+            job_rows.report(tx, ours, {"estimated_finish": seconds})
+        (job,) = client.get("/jobs").json()["data"]
+        assert (job["id"], job["estimated_finish"]) == (job_id, None)
+
+
 def test_a_failed_job_says_why(client: TestClient, context: Context, submit: Callable[..., str]) -> None:
     job_id = submit()
     error = {"code": "out_of_memory", "message": "try a smaller batch_size"}
@@ -138,6 +150,15 @@ def test_a_damaged_report_is_told_without_a_path(client: TestClient, context: Co
     response = client.get(f"/jobs/{job_id}/report")
     error_of(response, 500, "artifact_corrupt")
     assert str(context.settings.data_dir) not in response.text
+
+
+def test_a_report_whose_folder_is_gone_is_damaged_and_not_unknown(
+    client: TestClient, context: Context, submit: Callable[..., str]
+) -> None:
+    job_id = submit()
+    _succeed(context)
+    error = error_of(client.get(f"/jobs/{job_id}/report"), 500, "artifact_corrupt")
+    assert "restore it from a backup or delete it" in error["message"]
 
 
 def test_event_rows_of_a_job_begin_with_its_queuing(client: TestClient, context: Context, submit: Any) -> None:

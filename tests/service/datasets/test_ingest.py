@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -362,6 +364,21 @@ def test_a_data_set_that_a_job_waits_for_cannot_be_deleted(shelter: Shelter) -> 
     with shelter.database.write() as tx:
         job_rows.request_cancel(tx, "default", job.id)
     shelter.delete(record.id)
+    assert shelter.rows() == []
+
+
+def test_a_disk_that_keeps_what_was_to_go_costs_no_answer(shelter: Shelter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left on disk is a sweep's: of a data set that is deleted, and of an upload that was sent twice."""
+
+    def remove(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(ArtifactStore, "remove", remove)
+    store = partial(store_dataset, submission(train=fruit()), SETTINGS, shelter.database, shelter.artifacts)
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: store(project="default", key="k"), range(4)))
+    assert len({record.id for record in made}) == 1
+    shelter.delete(made[0].id)
     assert shelter.rows() == []
 
 

@@ -62,9 +62,7 @@ def test_a_split_that_the_column_does_not_name_is_cut_from_train() -> None:
     "cells",
     [
         ["train"] * 30,
-        [*CELLS[:29], "rest"],
-        [*CELLS[:29], ""],
-        [*CELLS[:29], None],
+        [*CELLS[:15], *["rest"] * 15],
         list(range(30)),
         ["yes", "no"] * 15,
     ],
@@ -74,6 +72,22 @@ def test_any_other_column_of_that_name_is_one_like_others(cells: list[object]) -
     assert {name: len(rows) for name, rows in dataset.splits.items()} == {"train": 18, "val": 6, "test": 6}
     assert notice_of(dataset) is None
     assert {row.extra["split"] for rows in dataset.splits.values() for row in rows} == set(cells)
+
+
+@pytest.mark.parametrize("cell", ["rest", "holdout", "", None, 3])
+def test_a_few_rows_that_name_no_split_keep_the_column_from_being_obeyed_and_a_warning_names_them(cell: object) -> None:
+    cells = [*CELLS[:28], cell, cell]
+    dataset = build(train={**COLUMNS, "split": cells})
+    assert {name: len(rows) for name, rows in dataset.splits.items()} == {"train": 18, "val": 6, "test": 6}
+    notice = notice_of(dataset)
+    assert notice["message"].startswith("the column 'split' names a split in most rows, but in 2 rows none that")
+    assert "so the splits are cut from all rows; write train, val or test in" in notice["message"]
+    assert notice["rows"] == [{"split": "train", "row": 28}, {"split": "train", "row": 29}]
+
+
+def test_eval_means_validation() -> None:
+    dataset = build(train={**COLUMNS, "split": ["trn", "eval", "Evaluation", "test", "trn"] * 6})
+    assert {name: len(rows) for name, rows in dataset.splits.items()} == {"train": 12, "val": 12, "test": 6}
 
 
 def test_splits_that_were_sent_are_left_and_what_the_column_says_against_them_is_told() -> None:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from service.errors import InferenceFailed, Overloaded, Unavailable
 from service.inference.batcher import Batcher
 from service.inference.engine import Engine
 from service.inference.predictions import Encoding, Scores
+from service.logs import tell_with_each_line
 
 
 class CountingForward:
@@ -159,6 +162,22 @@ def test_a_text_without_a_finite_score_is_named_and_its_neighbours_are_answered(
         with pytest.raises(InferenceFailed, match="text 3") as caught:
             await batcher.score([row(number) for number in range(6)])
         assert [detail.row for detail in caught.value.details] == [3]
+
+    asyncio.run(scenario())
+
+
+def test_a_pass_that_failed_is_not_logged_as_the_request_that_began_to_compute() -> None:
+    async def scenario() -> None:
+        batcher = make(CountingForward(seconds=0.05, poison=1, not_a_number=2))
+
+        async def request(number: int) -> None:
+            tell_with_each_line(key_id=number)
+            await batcher.score_each([row(number, 64)])
+
+        with capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+            await asyncio.gather(*(asyncio.create_task(request(number)) for number in range(3)))
+        assert [line["event"] for line in lines] == ["forward_failed", "scores_not_finite"]
+        assert not any("key_id" in line for line in lines)
 
     asyncio.run(scenario())
 

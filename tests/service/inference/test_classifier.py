@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models
 
 from parts.finished_models import write_model
 from parts.tiny_models import FAMILIES, build_tiny_checkpoint
 from service.errors import ArtifactCorrupt
 from service.inference.architectures import load_encoder
 from service.inference.classifier import Classifier, probabilities
+from service.inference.encoding import TextEncoder
 from service.inference.network import TextClassifier
 from service.inference.predictions import Encoding, read_predictions
 from service.models.checkpoints import read_config
@@ -61,6 +63,13 @@ def test_special_tokens_in_a_text_are_only_letters(folder: Path) -> None:
     classifier = Classifier.load(folder, CPU)
     (row,) = classifier.encoder.encode(["<pad> </s> <mask>"])
     assert not {1, 2, classifier.model.config.vocab_size - 1} & set(row.ids[1:-1])
+
+
+def test_a_special_piece_in_a_text_becomes_unknown_where_that_is_id_zero_too() -> None:
+    tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), ("<pad>", -1.0), ("a", -1.0)], unk_id=0))
+    tokenizer.add_special_tokens(["<unk>", "<pad>"])
+    (row,) = TextEncoder(tokenizer, 8, pad_id=1).encode(["a<pad>a"])
+    assert row.ids == [2, 0, 2]
 
 
 @pytest.mark.parametrize("size", [1.0, 1e4, -1e4])

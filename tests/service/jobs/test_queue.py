@@ -11,6 +11,7 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
+from parts.deployment import wait_until
 from parts.rows import add_dataset, add_job, add_model, claim, read_job
 from service import processes, versions
 from service.errors import SettingsInvalid, Unavailable
@@ -88,6 +89,25 @@ def test_ringing_without_a_broker_fails_in_seconds_and_raises_nothing(doorbell: 
     assert time.monotonic() - began < 6
     with pytest.raises(Unavailable):
         doorbell.waiting()
+
+
+def test_a_broker_that_forbids_what_is_asked_of_it_is_unavailable(doorbell: Doorbell, broker: redis.Redis) -> None:
+    assert doorbell.ring("job_1")  # it is connected
+    broker.acl_setuser("default", enabled=True, commands=["-llen"])
+    with pytest.raises(Unavailable, match="no permissions") as caught:
+        doorbell.waiting()
+    assert (caught.value.code, caught.value.retry_after) == ("broker_unavailable", 5)
+
+
+def test_a_ring_that_meets_a_bug_is_seen(doorbell: Doorbell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> bool:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(doorbell, "ring", fail)
+    with capture_logs() as logged:
+        doorbell.ring_soon("job_1")
+        wait_until(lambda: logged, 5)
+    assert [(line["event"], line["error"]) for line in logged] == [("ring_crashed", "RuntimeError")]
 
 
 def test_a_ring_that_was_lost_is_rung_again_and_rings_do_not_pile_up(

@@ -52,10 +52,19 @@ def test_what_cannot_work_is_refused(wrong: dict[str, object]) -> None:
         Hyperparameters(**wrong)  # type: ignore[arg-type]
 
 
-def test_adamw_has_no_radius() -> None:
-    with pytest.raises(ValidationError, match="leave it out, or choose sam or asam"):
-        Hyperparameters(optimizer="adamw", rho=0.05)
-    assert resolve(Hyperparameters(optimizer="adamw", rho=0.0), train_rows=200, base_model="x").rho == 0
+@pytest.mark.parametrize("of_climbs", [{"rho": 0.05}, {"sam_start": 0.0}, {"sam_start": 0.75}])
+def test_adamw_does_not_climb(of_climbs: dict[str, float]) -> None:
+    (name,) = of_climbs
+    with pytest.raises(ValidationError, match=rf"{name} is .*; leave it out, or choose sam or asam"):
+        Hyperparameters(optimizer="adamw", **of_climbs)  # type: ignore[arg-type]
+
+
+def test_what_a_job_says_of_itself_may_be_sent_again() -> None:
+    for asked in ({}, {"rho": 0.0, "sam_start": 0.5}, {"optimizer": "sam", "rho": 0.0}, {"optimizer": "asam"}):
+        said = resolved(**asked).model_dump()
+        assert resolved(**said).model_dump() == said
+    by_an_earlier_version = resolved(optimizer="adamw").model_dump() | {"sam_start": 0.75}
+    assert resolved(**ResolvedHyperparameters(**by_an_earlier_version).model_dump()) == resolved(optimizer="adamw")
 
 
 def test_jobs_of_other_versions_are_read_as_they_were_run() -> None:

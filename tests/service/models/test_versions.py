@@ -5,9 +5,10 @@ import pytest
 from parts.rows import add_model
 from service.errors import NotFound
 from service.models.versions import ModelCatalog
+from service.store import models as model_rows
 from service.store.artifacts import ArtifactStore
-from service.store.database import Database
-from service.store.records import ModelRecord
+from service.store.database import Database, Transaction
+from service.store.records import ModelRecord, Standing
 
 
 @pytest.fixture
@@ -96,3 +97,19 @@ def test_deleted_and_unknown_versions_are_not_found(database: Database, catalog:
             ask("default", model.id)
     with pytest.raises(NotFound):
         best(catalog)
+
+
+def test_the_last_version_of_a_name_may_be_deleted_while_it_is_looked_at(
+    postgresql: Database, artifacts: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL each query of a transaction sees what others have committed until then."""
+    catalog, standings = ModelCatalog(postgresql, artifacts), model_rows.standings
+    model = add_model(postgresql)
+
+    def delete_and_look(tx: Transaction, project: str, names: set[str]) -> list[Standing]:
+        catalog.delete("default", model.id)
+        return standings(tx, project, names)
+
+    monkeypatch.setattr(model_rows, "standings", delete_and_look)
+    with pytest.raises(NotFound):
+        catalog.get("default", model.id)

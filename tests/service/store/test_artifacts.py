@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import ArtifactCorrupt, NotFound
-from service.store.artifacts import MANIFEST, OWNER, ArtifactStore
+from service.store.artifacts import MANIFEST, OWNER, ArtifactStore, must_be_stored
 
 
 def publish(store: ArtifactStore, name: str = "m") -> Path:
@@ -118,6 +118,16 @@ def test_old_leftovers_are_swept_and_new_ones_kept(artifacts: ArtifactStore) -> 
     assert (old.exists(), new.exists()) == (False, True)
 
 
+def test_what_vanishes_between_a_look_at_the_list_and_one_at_itself_is_passed_over(artifacts: ArtifactStore) -> None:
+    (publish(artifacts).parent / "gone").symlink_to("nowhere")  # is in the list, and cannot be looked at
+    old = artifacts.stage()
+    (old.parent / "gone").symlink_to("nowhere")
+    os.utime(old, (0, 0))
+    assert artifacts.names("models") == ["m"]
+    artifacts.sweep()
+    assert not old.exists()
+
+
 def test_what_vanishes_while_it_is_read_is_not_stored_rather_than_damaged(artifacts: ArtifactStore) -> None:
     publish(artifacts)
 
@@ -130,6 +140,18 @@ def test_what_vanishes_while_it_is_read_is_not_stored_rather_than_damaged(artifa
 
     with pytest.raises(NotFound):
         artifacts.read("models", "m", removed_by_another)
+
+
+def test_what_a_row_promises_and_is_not_there_is_damage_unless_the_row_has_gone_too(artifacts: ArtifactStore) -> None:
+    should_be = r"models/m is not stored here, but should be; restore it"
+    with pytest.raises(ArtifactCorrupt, match=should_be), must_be_stored(lambda: "its row"):
+        artifacts.open("models", "m")
+
+    def deleted() -> None:
+        raise NotFound("no such model")
+
+    with pytest.raises(NotFound, match="no such model"), must_be_stored(deleted):
+        artifacts.open("models", "m")
 
 
 def test_what_its_reader_cannot_make_sense_of_is_told_as_the_reader_tells_it(artifacts: ArtifactStore) -> None:

@@ -1,5 +1,6 @@
 """One request makes one thing, on both databases, however many send it at once."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -7,11 +8,12 @@ import pytest
 from sqlalchemy import update
 
 from parts.rows import dataset_row
-from service.errors import Conflict
+from service.errors import Conflict, QuotaExceeded
 from service.store import datasets
 from service.store.database import Database
 from service.store.idempotency import KEPT_SECONDS, forget_old_keys, make_once
 from service.store.tables import idempotency_keys
+from service.store.usage import count_to_add
 
 
 def make(database: Database, key: str | None, request: str = "0" * 64, project: str = "default") -> tuple[str, bool]:
@@ -33,6 +35,25 @@ def test_twenty_at_once_make_one_and_one_alone_is_told_that_it_is_new(database: 
     assert len({made_id for made_id, _ in made}) == 1
     assert sum(is_new for _, is_new in made) == 1
     assert count(database) == 1
+
+
+def test_who_waits_for_the_last_place_with_the_key_of_whom_takes_it_gets_what_that_one_made(
+    database: Database,
+) -> None:
+    def add(tx: Any) -> Any:
+        if count_to_add(tx, "default").bytes:
+            raise QuotaExceeded("the last place is taken")
+        record = datasets.add(tx, dataset_row(bytes=1))
+        time.sleep(0.3)  # all others have asked by now
+        return record
+
+    def ask(_: int) -> tuple[Any, bool]:
+        return make_once(database, "default", "k", "0" * 64, add, datasets.get)
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(ask, range(4)))
+    assert len({record.id for record, _ in made}) == 1
+    assert sum(is_new for _, is_new in made) == 1
 
 
 def test_a_key_is_its_projects_own(database: Database) -> None:

@@ -144,6 +144,36 @@ def test_a_job_that_is_handed_back_while_its_end_is_asked_for_never_starts_again
     assert claim_next(database) is None
 
 
+def test_why_a_job_was_to_be_tried_again_is_no_error_of_one_that_was_cancelled_instead(database: Database) -> None:
+    """Whether that was asked for before it went back to the queue, after, or when it had been claimed again."""
+    changed = {"error": {"code": "out_of_memory", "message": "too large"}, "best": None}
+
+    def after(*steps: str) -> JobRecord:
+        job, held = add_job(database), claim(database)
+        for step in steps:
+            if step == "claim":
+                held = claim(database)
+                continue
+            with database.write() as tx:
+                if step == "cancel":
+                    jobs.request_cancel(tx, "default", job.id)
+                else:
+                    jobs.hand_back(tx, held, changed if step == "out of memory" else None)
+        return read_job(database, job.id)
+
+    waiting = after("out of memory", "claim", "stop")
+    assert (waiting.status, waiting.error) == ("queued", changed["error"])
+    with database.write() as tx:
+        jobs.request_cancel(tx, "default", waiting.id)
+    for order in (
+        ("cancel", "out of memory"),
+        ("out of memory", "cancel"),
+        ("out of memory", "claim", "cancel", "stop"),
+    ):
+        ended = after(*order)
+        assert (ended.status, ended.error) == ("cancelled", None), order
+
+
 def test_a_final_job_is_not_cancelled(database: Database) -> None:
     job = add_job(database)
     held = claim(database)

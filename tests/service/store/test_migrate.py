@@ -1,17 +1,19 @@
 import multiprocessing
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import inspect, text
+from sqlalchemy import func, inspect, select, text
 
 from parts.postgres import drop_database, fresh_database
 from parts.rows import add_model
-from service.errors import SettingsInvalid
+from service.errors import SettingsInvalid, Unavailable
 from service.store import datasets, idempotency, jobs, models
-from service.store.database import Database
-from service.store.migrate import alembic_config, migrate
+from service.store.database import _POSTGRES, Database
+from service.store.migrate import LOCK_NUMBER, alembic_config, migrate, migrated
 
 TABLES = {"datasets", "jobs", "events", "models", "idempotency_keys", "api_keys", "installation", "alembic_version"}
 
@@ -114,3 +116,26 @@ def test_four_processes_at_once_make_one_schema(new_urls: list[str]) -> None:
         with database.read() as connection:
             assert set(inspect(connection).get_table_names()) == TABLES
         database.close()
+
+
+def test_a_process_waits_for_another_that_migrates_however_long_that_takes(
+    postgresql: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for a table's lock no longer than anybody, for all who come later wait behind it."""
+    monkeypatch.setitem(_POSTGRES, "options", "-c lock_timeout=100ms")
+
+    def migrate_too() -> None:
+        with migrated(postgresql.url.render_as_string(hide_password=False)):
+            pass
+
+    with ThreadPoolExecutor(1) as pool:
+        with postgresql.write() as tx:
+            tx.execute(select(func.pg_advisory_xact_lock(LOCK_NUMBER)))
+            waiting = pool.submit(migrate_too)
+            time.sleep(0.5)
+            assert not waiting.done()
+        waiting.result(10)
+        with postgresql.write() as tx:
+            tx.execute(text("LOCK TABLE alembic_version"))
+            with pytest.raises(Unavailable):
+                pool.submit(migrate_too).result(10)
