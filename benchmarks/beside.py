@@ -59,6 +59,6 @@ def running_job(client: httpx.Client, contest: TextSet) -> Iterator[int]:
             if time.monotonic() > deadline:
                 raise BenchmarkFailed("the job did not begin to train")
             time.sleep(0.5)
-        yield find_process(client.base_url.port or 0, "worker.run")
+        yield find_process(client.base_url.port or 0, "worker.child")
     finally:
         checked(client.post(f"/jobs/{job['id']}/cancel"))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from service import processes
 from service.errors import ClassiglotError
+from service.imports import without_collector
 from service.key_commands import add_key_commands
 from service.settings import Settings, make_data_dir, read_settings
 
@@ -90,7 +91,8 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _api(options: argparse.Namespace) -> int:
-    from service.serve import serve
+    with without_collector():
+        from service.serve import serve
 
     return serve(_settings_and_data_dir(options))
 

@@ -11,7 +11,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(path for package in ("service", "worker") for path in (ROOT / package).rglob("*.py"))
 
-GROUND = ["service.errors", "service.settings", "service.logs", "service.processes", "service.versions"]
+GROUND = [
+    "service.errors",
+    "service.settings",
+    "service.logs",
+    "service.processes",
+    "service.imports",
+    "service.versions",
+]
 STORE = [*GROUND, "service.store"]
 ACCESS = [*STORE, "service.access"]
 MODELS = [*STORE, "service.models"]
@@ -30,6 +37,7 @@ MAY_IMPORT = {
     "service.settings": ["service.errors"],
     "service.logs": [],
     "service.processes": [],
+    "service.imports": [],
     "service.versions": ["service.errors"],
     "service.store": STORE,
     "service.access": ACCESS,

@@ -3,8 +3,11 @@
 import sys
 
 from service.errors import ClassiglotError
+from service.imports import without_collector
 from service.settings import read_settings
-from worker.app import run_worker
+
+with without_collector():
+    from worker.app import run_worker
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from service.store.records import Json
 from worker.channel import STOP, Order
 
 log = get_logger(__name__)
-PROGRAM = "worker.run"
+PROGRAM = "worker.child"
 NICENESS = 10  # answers come before training where both share a machine
 RUN_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",

@@ -1,7 +1,6 @@
-"""One training job from first line to last, in reading order. Runs as a process of its own: `python -m worker.run`."""
+"""One training job from first line to last, in reading order. Runs as a process of its own: `worker.child`."""
 
 import os
-import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -289,7 +288,3 @@ def main() -> int:
             what = f"unexpected {type(error).__name__}; the worker's log says more"
             channel.send("failed", code="internal", message=what)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,10 +2,13 @@
 `/predict` needs them."""
 
 import os
+import sys
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from service.errors import ModelTooLarge
+from service.imports import without_collector
 from service.settings import Settings
 from service.store.artifacts import ArtifactStore
 from service.store.records import ModelRecord
@@ -29,7 +32,8 @@ class Runtime:
         """
         with self._lock:
             os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read once by OpenMP; see worker.process
-            from service.inference import architectures, device, engines  # noqa: F401  (imported for its time)
+            with without_collector() if "torch" not in sys.modules else nullcontext():
+                from service.inference import architectures, device, engines  # noqa: F401  (imported for its time)
 
             architectures.quieten()
             device.use_threads(self._settings.threads)

@@ -256,7 +256,7 @@ def runs_of(worker: Part) -> list[int]:
     return [
         pid
         for pid, words, _ in running()
-        if {b"worker.run", b"parts.light_run"} & set(words.split(b"\0")) and own in words.split(b"\0")
+        if {b"worker.child", b"parts.light_run"} & set(words.split(b"\0")) and own in words.split(b"\0")
     ]
 
 

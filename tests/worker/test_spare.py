@@ -149,7 +149,7 @@ def test_closing_ends_no_run_not_even_one_whose_process_was_started_ahead(kept: 
 
 
 def test_a_process_that_gets_no_order_ends_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker.process, "PROGRAM", "worker.run")
+    monkeypatch.setattr(worker.process, "PROGRAM", "worker.child")
     process = TrainingProcess()
     assert process._process.stdin is not None
     process._process.stdin.close()

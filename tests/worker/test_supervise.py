@@ -85,7 +85,7 @@ def children() -> list[int]:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"worker.run" in words and str(os.getpid()).encode() in words:
+        if b"worker.child" in words and str(os.getpid()).encode() in words:
             found.append(int(path.parent.name))
     return found
 
