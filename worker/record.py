@@ -127,8 +127,8 @@ class Record:
             job_rows.finish(tx, self._claim, "succeeded", values)
 
         if self._finish("succeeded", publish) == "cancelled":
-            self._artifacts.remove("models", model["id"])
-            self._artifacts.remove("reports", model["id"])
+            self._artifacts.forget("models", model["id"])
+            self._artifacts.forget("reports", model["id"])
 
     def fail(self, error: Json) -> None:
         """For good. `error` has a code, and a message for people."""
@@ -151,7 +151,7 @@ class Record:
             write(tx)
         self.over = True
         self._log.info("run_finished", status=status)
-        self._artifacts.remove("checkpoints", self._job.id)
+        self._artifacts.forget("checkpoints", self._job.id)
         return status
 
     def _cancel(self, tx: Transaction) -> None:
@@ -167,7 +167,7 @@ class Record:
         again = self._leave(words, "error", crash)
         self._log.warning("run_crashed", how=words, again=again)
         if not again:
-            self._artifacts.remove("checkpoints", self._job.id)
+            self._artifacts.forget("checkpoints", self._job.id)
 
     def out_of_memory(self, words: str) -> None:
         """Once more from the start with half the batch. The error on the queued job says that this was done."""

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 
 from service.access.quotas import check_room_for_bytes
@@ -121,8 +120,7 @@ def store_dataset(
         raise
     finally:
         if not is_needed:
-            with suppress(OSError):  # a sweep finds it, and whoever asked is told what came of the request itself
-                artifacts.remove("datasets", dataset_id)
+            artifacts.forget("datasets", dataset_id)
     return record
 
 
@@ -149,8 +147,7 @@ def delete_dataset(project: str, dataset_id: str, database: Database, artifacts:
         if dataset_rows.in_use(tx, project, dataset_id):
             raise Conflict("a queued or running job needs this data set; cancel it first", code="dataset_in_use")
         dataset_rows.remove(tx, project, dataset_id)
-    with suppress(OSError):  # the row is gone; a sweep finds what is left on disk
-        artifacts.remove("datasets", dataset_id)
+    artifacts.forget("datasets", dataset_id)
 
 
 def dataset_not_found() -> NotFound:

@@ -1,6 +1,5 @@
 """From a request to a queued job: commit first, then ring."""
 
-import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -127,8 +126,7 @@ def delete_job(project: str, job_id: str, database: Database, artifacts: Artifac
             raise Conflict(f"the job is {job.status}; cancel it, then delete it", code="job_not_final")
         job_rows.remove(tx, project, job_id)
     if job.model_id is not None:
-        with contextlib.suppress(OSError):  # the sweeper finds it
-            artifacts.remove("reports", job.model_id)
+        artifacts.forget("reports", job.model_id)
 
 
 def job_not_found() -> NotFound:

@@ -1,6 +1,5 @@
 """Versions of a name, and which of them is best."""
 
-import contextlib
 import re
 from collections.abc import Sequence
 
@@ -99,8 +98,7 @@ class ModelCatalog:
         with self._database.write() as tx:
             if not model_rows.remove(tx, project, model_id):
                 raise model_not_found()
-        with contextlib.suppress(OSError):  # the row is gone: what is left on disk is garbage, not a model
-            self._artifacts.remove("models", model_id)
+        self._artifacts.forget("models", model_id)
 
 
 def _version(tx: Transaction, project: str, wanted: str) -> ModelRecord:

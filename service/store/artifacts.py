@@ -189,6 +189,12 @@ class ArtifactStore:
     def discard(self, staged: Path) -> None:
         shutil.rmtree(staged, ignore_errors=True)
 
+    def forget(self, kind: Kind, name: str) -> None:
+        """Removes what no row names any more. What the disk does not let go a sweep finds: the rows are right already,
+        and whoever asked is told so."""
+        with suppress(OSError):
+            self.remove(kind, name)
+
     def sweep(self, older_than_seconds: float = 24 * 3600) -> None:
         """Deletes what crashed writers left aside."""
         for folder in self._aside.iterdir():
