@@ -83,10 +83,12 @@ def test_a_plan_is_over_when_patience_is(tmp_path: Path, losses: list[float], ov
     assert plan.is_over(Progress(step=len(losses) * plan.steps_per_epoch, history=history)) == over
 
 
-@pytest.mark.parametrize(("optimizer", "epochs"), [("adamw", 3), ("sam", 8), ("asam", 8)])
-def test_patience_waits_for_the_first_climb(tmp_path: Path, optimizer: str, epochs: int) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "sam_start", "epochs"), [("adamw", 1.0, 3), ("sam", 0.0, 3), ("sam", 0.6, 8), ("asam", 0.6, 8)]
+)
+def test_patience_waits_for_the_first_climb(tmp_path: Path, optimizer: str, sam_start: float, epochs: int) -> None:
     """A loss that only grows ends AdamW after the best epoch and two more; SAM would never have climbed then."""
-    plan = make_trainer(tmp_path, optimizer=optimizer, num_epochs=10, patience=2, sam_start=0.6).plan
+    plan = make_trainer(tmp_path, optimizer=optimizer, num_epochs=10, patience=2, sam_start=sam_start).plan
     done, history = 0, list[dict[str, float]]()
     while not plan.is_over(Progress(step=done * plan.steps_per_epoch, history=history)):
         done += 1
