@@ -1,12 +1,13 @@
 """`classiglot up` looks after its parts: what ends by itself is started again, unless that goes on and on."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
 
 import httpx
 
-from parts.deployment import wait_until
+from parts.deployment import running, wait_until
 from parts.system import Up
 from parts.toy_text import choosing, columns
 
@@ -14,16 +15,12 @@ PARTS = {"broker": "-server", "service": "service.cli api", "worker": "-m worker
 
 
 def pid_of(up: Up, part: str) -> int | None:
-    """Of the part itself, not of processes that it started; None where there is none just now, and for the moment in
-    which its launcher becomes the program: a process that executes has no command line."""
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if parent == up.process.pid and PARTS[part] in command:
-            return int(path.name)
+    """Of the part itself, not of processes that it started; None where there is none just now."""
+    for pid, words, _ in running():
+        with contextlib.suppress(OSError):  # it has ended since
+            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            if parent == up.process.pid and PARTS[part] in words.replace(b"\0", b" ").decode():
+                return pid
     return None
 
 
@@ -35,14 +32,7 @@ def kill(up: Up, part: str) -> None:
 
 def kill_once(up: Up, part: str) -> int:
     """Returns the number of the process that is no more."""
-    found: list[int | None] = []
-
-    def is_there() -> bool:
-        found.append(pid_of(up, part))
-        return found[-1] is not None
-
-    wait_until(is_there, 5, up.log.read_text)
-    pid = found[-1]
+    pid = pid_of(up, part)
     assert pid
     os.kill(pid, signal.SIGKILL)
     return pid

@@ -242,12 +242,22 @@ def running() -> list[tuple[int, bytes, bytes]]:
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            words, environment = (path / "cmdline").read_bytes(), (path / "environ").read_bytes()
+            words, environment = _words(path), (path / "environ").read_bytes()
         except OSError:
             continue
-        if words:  # the dead that nobody has buried yet have none
-            found.append((int(path.name), words, environment))
+        found.append((int(path.name), words, environment))
     return found
+
+
+def _words(process: Path) -> bytes:
+    """The command line. One that begins to execute has none for a moment, but a program already.
+
+    Raises: OSError, of one that is dead, or the kernel's.
+    """
+    while not (words := (process / "cmdline").read_bytes()):
+        (process / "exe").readlink()
+        time.sleep(0.001)
+    return words
 
 
 def runs_of(worker: Part) -> list[int]:

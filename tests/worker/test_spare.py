@@ -43,9 +43,8 @@ def started() -> list[int]:
 
 
 def the_waiting_one() -> int:
-    found: list[list[int]] = []  # each time anew: a process that executes its program has no words for a moment
-    wait_until(lambda: found.append(started()) or len(found[-1]) == 1, 10, started)  # type: ignore[func-returns-value]
-    return found[-1][0]
+    wait_until(lambda: len(started()) == 1, 10, started)
+    return started()[0]
 
 
 def test_a_run_gets_the_process_that_waits_and_the_next_one_is_started_when_it_is_over(kept: RunProcesses) -> None:
