@@ -10,8 +10,8 @@ from typing import IO
 from service.datasets.checks import why_unsafe
 from service.datasets.formats import EXTENSION_OF_TYPE
 from service.datasets.json_text import parse_json
-from service.datasets.lines import TableLines, bounded_lines, row_bytes
-from service.datasets.tables import open_table, told, trimmed, why_not_a_row
+from service.datasets.lines import TableLines, bounded_lines, row_bytes, trimmed
+from service.datasets.tables import open_table, told, why_not_a_row
 from service.errors import ClassiglotError, Unreadable
 
 NDJSON = tuple(kind for kind, extension in EXTENSION_OF_TYPE.items() if extension == ".jsonl")

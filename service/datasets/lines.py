@@ -31,6 +31,13 @@ def bounded_lines(file: IO[bytes], longest: int) -> Iterator[bytes | None]:
         yield None
 
 
+def trimmed(cells: list[str], least: int) -> list[str]:
+    """Without empty cells at the end, down to `least`."""
+    while len(cells) > least and not cells[-1].strip():
+        cells.pop()
+    return cells
+
+
 class TableLines:
     """What a CSV reader reads; at each row call `end_row`, or set `read` to 0. One that has `read` too much since its
     last row is refused: it is looking for the end of a quotation, and would take the whole file into memory.

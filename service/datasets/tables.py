@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 from service.datasets.complaints import Complaints
 from service.datasets.json_text import why_too_many
-from service.datasets.lines import TableLines, past_blanks, row_bytes
+from service.datasets.lines import TableLines, past_blanks, row_bytes, trimmed
 from service.datasets.rows import LABEL_COLUMNS, Columns, RawRow, RawSplit, find_columns, is_one
 from service.datasets.wide_labels import wide_columns
 from service.settings import Settings
@@ -99,13 +99,6 @@ def _names(header: str, delimiter: str) -> set[str]:
     """Those of the columns as they are compared."""
     cells = next(csv.reader(re.split("[\r\n]", header, maxsplit=1)[:1], delimiter=delimiter), [])
     return {name.strip().casefold() for name in cells}
-
-
-def trimmed(cells: list[str], least: int) -> list[str]:
-    """Without empty cells at the end, down to `least`."""
-    while len(cells) > least and not cells[-1].strip():
-        cells.pop()
-    return cells
 
 
 def why_not_a_row(cells: Sequence[str], header: Sequence[str], delimiter: str) -> str:

@@ -20,6 +20,8 @@ from datetime import datetime, time
 from itertools import islice
 from typing import Any, TextIO
 
+from service.datasets.lines import trimmed
+
 MOST_ROWS = 2**20  # of a sheet, as spreadsheets have it; a number beyond it in the file would be counted up to
 TOO_LARGE, UNREADABLE = 3, 4  # exit statuses
 _FOLDED = re.compile(r"_x00(09|0[aAdD])_")  # how such files write what XML's parsers would fold
@@ -34,7 +36,7 @@ class Bounds:
 
     rows: int
     columns: int
-    cells: int = 10_000_000
+    cells: int
     characters: int = 50_000_000  # cells may share a text that is in the file once
     bytes: int = 1024**3  # of memory; 500,000 cells take a quarter
     seconds: int = 30  # of a processor; 500,000 cells take 10
@@ -90,10 +92,7 @@ def _rows(sheet: Any, bounds: Bounds) -> Iterator[Row]:
     """Those that hold something, with their numbers from 1, without empty cells at the end."""
     sheet.reset_dimensions()  # what the file says of them; each row is as wide as its last cell then
     for number, values in enumerate(sheet.iter_rows(max_row=MOST_ROWS, values_only=True), 1):
-        cells = [_cell(value) for value in values]
-        while cells and not cells[-1].strip():
-            cells.pop()
-        if cells:
+        if cells := trimmed([_cell(value) for value in values], 0):
             yield number, cells if len(cells) <= bounds.columns else [*cells[: bounds.columns], cells[-1]]
 
 

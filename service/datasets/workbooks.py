@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 from service import processes
 from service.datasets.complaints import Complaints, listed, shorten
+from service.datasets.json_text import MOST_VALUES
 from service.datasets.rows import MAX_COLUMNS, RawRow, RawSplit, find_columns
 from service.datasets.wide_labels import wide_columns
 from service.datasets.workbook_rows import TOO_LARGE, UNREADABLE, Bounds, Row
@@ -28,7 +29,7 @@ def read_workbook(data: bytes, split: str, complaints: Complaints, settings: Set
 
     Raises: UnsupportedMedia, where it is no workbook that can be read; Overloaded.
     """
-    said = _said(data, split, Bounds(settings.max_rows, MAX_COLUMNS))
+    said = _said(data, split, Bounds(settings.max_rows, MAX_COLUMNS, MOST_VALUES))
     if said is None:
         message = "is too large for a workbook; save the sheet as CSV UTF-8 and send that"
         complaints.add(message, split=split)

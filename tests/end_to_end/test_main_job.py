@@ -21,6 +21,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from faults.test_logs import lines_of
+from parts.deployment import running
 from parts.system import Up
 from service.datasets.splitting import iterative_stratification
 from service.demo import read_corpus
@@ -180,10 +181,9 @@ def test_what_is_killed_is_started_again_or_dies_with_its_parent(up: Up) -> None
     pids = {line.split()[-1]: line for line in up.processes()}
     assert pids
     worker = next(
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if path.read_bytes().split(b"\0")[1:4] == [b"-P", b"-m", b"worker"]
-        and str(up.data_dir).encode() in (path.parent / "environ").read_bytes()
+        pid
+        for pid, words, environment in running()
+        if words.split(b"\0")[1:4] == [b"-P", b"-m", b"worker"] and str(up.data_dir).encode() in environment
     )
     os.kill(worker, signal.SIGKILL)
     deadline = time.monotonic() + 20

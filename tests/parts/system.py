@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from parts.deployment import running
 from service.serve import listen
 
 
@@ -46,12 +47,7 @@ class Up:
 
     def processes(self) -> list[str]:
         """Command lines of everything that runs on this data dir or was started by it."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                environment, command = (path / "environ").read_bytes(), (path / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if str(self.data_dir).encode() in environment + command:
-                found.append(command.replace(b"\0", b" ").decode())
-        return found
+        mark = str(self.data_dir).encode()
+        return [
+            words.replace(b"\0", b" ").decode() for _, words, environment in running() if mark in environment + words
+        ]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from parts.deployment import wait_until
+from parts.deployment import running, wait_until
 from parts.rows import add_dataset, add_job, read_job
 from parts.runs import make_order, store_toy_dataset
 from service.errors import Unavailable
@@ -79,15 +79,8 @@ def events_of(database: Database, job_id: str) -> list[EventRecord]:
 
 def children() -> list[int]:
     """Processes of training runs that are alive under this one."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"worker.child" in words and str(os.getpid()).encode() in words:
-            found.append(int(path.parent.name))
-    return found
+    own = {b"worker.child", str(os.getpid()).encode()}
+    return [pid for pid, words, _ in running() if own <= set(words.split(b"\0"))]
 
 
 def training(job: JobRecord) -> bool:
