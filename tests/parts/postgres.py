@@ -60,17 +60,29 @@ def paused(server_url: str) -> Iterator[None]:
     (pid_file,) = folder.rglob("postmaster.pid")
     main = int(pid_file.read_text().split()[0])
     children = Path(f"/proc/{main}/task/{main}/children")
-    stopped = [main]
+    stopped: list[int] = []
     try:
-        os.kill(main, signal.SIGSTOP)  # first, so that no child is born meanwhile
-        stopped += map(int, children.read_text().split())
-        for pid in stopped[1:]:
-            os.kill(pid, signal.SIGSTOP)
+        # The main process first, so that no child is born meanwhile; then again until no child is new, as the kernel's
+        # list leaves some out while others end.
+        found = {main}
+        while found:
+            for pid in found:
+                _freeze(pid)
+            stopped += found
+            found = set(map(int, children.read_text().split())).difference(stopped)
         yield
     finally:
         for pid in stopped:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
+
+
+def _freeze(pid: int) -> None:
+    """Return when the process stands still, which is some time after the signal, or has ended."""
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        os.kill(pid, signal.SIGSTOP)
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "TtZX":
+            time.sleep(0.001)
 
 
 def fresh_database(server_url: str) -> str:
