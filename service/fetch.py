@@ -10,7 +10,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from service.errors import BaseModelUnavailable
-from service.models.base_models import FILES, HUB_IDS, check_allowed, converted_folder, locate
+from service.models.base_models import FILES, HUB_IDS, allowed_name, converted_folder, locate
 from service.settings import Settings
 
 PICKLED = "pytorch_model.bin"
@@ -22,7 +22,7 @@ def fetch(name: str, settings: Settings) -> Path:
     Weights that the hub has only in PyTorch's pickled form are converted once, by a reader that refuses code.
     Raises: Unacceptable for an unknown name; BaseModelUnavailable when it cannot be had.
     """
-    check_allowed(name, settings)
+    name = allowed_name(name, settings)
     try:
         return locate(name, settings).folder
     except BaseModelUnavailable:

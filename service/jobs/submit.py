@@ -10,7 +10,7 @@ from service.datasets.languages import OF_JOB, language_warnings
 from service.errors import Conflict, NotFound
 from service.jobs.queue import Doorbell
 from service.jobs.spec import Hyperparameters, resolve
-from service.models.base_models import check_allowed, for_language
+from service.models.base_models import allowed_name, for_language
 from service.settings import Settings
 from service.store import datasets as dataset_rows
 from service.store import events as event_rows
@@ -74,8 +74,7 @@ def submit_job(
 
 
 def _new_row(request: JobRequest, dataset: DatasetRecord, settings: Settings) -> Json:
-    base_model = request.base_model or for_language(request.language or dataset.language)
-    check_allowed(base_model, settings)
+    base_model = allowed_name(request.base_model or for_language(request.language or dataset.language), settings)
     rows = dataset.splits["train"]["rows"]
     hyperparameters = resolve(request.hyperparameters, train_rows=rows, base_model=base_model)
     epochs = hyperparameters.num_epochs * hyperparameters.repeats

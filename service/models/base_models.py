@@ -66,13 +66,20 @@ def allowed(settings: Settings) -> list[str]:
     return sorted({*HUB_IDS, *BUNDLED, *settings.extra_base_models})
 
 
-def check_allowed(name: str, settings: Settings) -> None:
-    """Raises: Unacceptable that lists what may be asked for."""
-    if name not in (names := allowed(settings)):
+def allowed_name(name: str, settings: Settings) -> str:
+    """Under which name a job may ask for it; the hub's ids of a model stand for ours.
+
+    Raises: Unacceptable that lists what may be asked for.
+    """
+    names = allowed(settings)
+    if name not in names:
+        name = next((own for own, ids in HUB_IDS.items() if name in ids), name)
+    if name not in names:
         raise Unacceptable(
             f"base_model must be one of {', '.join(names)}; an operator adds others with EXTRA_BASE_MODELS",
             code="base_model_unknown",
         )
+    return name
 
 
 def locate(name: str, settings: Settings) -> BaseCheckpoint:
@@ -80,7 +87,7 @@ def locate(name: str, settings: Settings) -> BaseCheckpoint:
 
     Never loads from the network. Raises: BaseModelUnavailable that names what can be had here; DiskFull.
     """
-    check_allowed(name, settings)
+    name = allowed_name(name, settings)
     for find in (_in_folder, _bundled, _converted, _in_hub_cache):
         if folder := find(name, settings):
             return describe_checkpoint(name, folder)

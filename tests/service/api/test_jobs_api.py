@@ -88,6 +88,18 @@ def test_every_listed_base_model_may_be_asked_for(make_client: Callable[..., Tes
         assert (response.status_code, response.json()["base_model"]) == (202, name)
 
 
+@pytest.mark.parametrize("extra", [(), ("FacebookAI/xlm-roberta-base",)])
+def test_an_id_of_the_hub_stands_for_the_model_that_has_it_unless_an_operator_added_it(
+    make_client: Callable[..., TestClient], extra: tuple[str, ...]
+) -> None:
+    client = make_client(extra_base_models=extra)
+    body = {
+        "dataset_id": client.post("/datasets", json=fruit()).json()["id"],
+        "base_model": "FacebookAI/xlm-roberta-base",
+    }
+    assert client.post("/jobs", json=body).json()["base_model"] == (extra[0] if extra else "xlm-roberta-base")
+
+
 def test_another_base_model_is_refused_with_those_that_may_be_asked_for(shared: TestClient, dataset_id: str) -> None:
     response = shared.post("/jobs", json={"dataset_id": dataset_id, "base_model": "../../etc/zebra"})
     error = error_of(response, 422, "base_model_unknown")
