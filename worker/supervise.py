@@ -99,7 +99,8 @@ class Attempt:
             self.log.info("run_started", pid=process.pid)
             with self.lease.guarding(process.end, job_id=self.job.id, attempt=self.job.attempt):
                 self._watch(process, dataset)
-        self.record.forget_unpublished(order.model_id)
+        if not self.stopping.is_set():  # else a sweep does: of the seconds for a stop a bucket may take too many
+            self.record.forget_unpublished(order.model_id)
 
     def _fetch(self, dataset: DatasetRecord) -> bool:
         """Has what the run reads brought to this machine. Whether it may begin: False when the attempt has ended."""
