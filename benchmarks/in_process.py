@@ -25,6 +25,7 @@ from service.models.bundled import MULTILINGUAL_SMALL
 from service.settings import Settings, read_settings
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
+from service.store.ids import new_id
 from service.store.migrate import migrate
 from service.store.records import DatasetRecord
 from worker.channel import Order
@@ -114,6 +115,7 @@ def order_of(
     return Order(
         job_id=f"job_{dataset.id}",
         attempt=1,
+        model_id=new_id("mdl"),
         dataset_id=dataset.id,
         dataset_sha256=dataset.sha256,
         task=dataset.task,

@@ -2,6 +2,7 @@
 
 import math
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -63,15 +64,15 @@ def running_product(
         up = processes.start(command, os.environ | environment)
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_SECONDS) as client:
-                _wait_until_ready(client)
+                _wait_until_ready(client, up)
                 yield client
         finally:
             processes.end(up, grace_seconds=60)
 
 
-def _wait_until_ready(client: httpx.Client) -> None:
+def _wait_until_ready(client: httpx.Client, up: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and up.poll() is None:
         try:
             if client.get("/health/ready").is_success:
                 return

@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -37,6 +36,7 @@ from parts.containers import (
     mounts,
     rests,
 )
+from parts.ports import free_port
 from service import processes
 from service.app import create_app
 from service.cli import build_parser
@@ -189,12 +189,6 @@ def probe(name: str, port: int = 0) -> int:
     assert (kind, program, arguments[0]) == ("CMD", "python", "-c")
     code = arguments[1].replace(f":{Settings.model_fields['port'].default}/", f":{port}/")
     return subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL, timeout=60, check=False).returncode
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

@@ -28,6 +28,7 @@ class Order(BaseModel):
 
     job_id: str
     attempt: int
+    model_id: str  # of what it is to publish: so whoever ends the run knows what it may leave behind
     dataset_id: str
     dataset_sha256: str
     task: Task

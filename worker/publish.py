@@ -26,7 +26,6 @@ from service.jobs.report_page import render_page
 from service.jobs.spec import HeadRows
 from service.models.finished import ModelCard, write_card
 from service.store.artifacts import ArtifactStore
-from service.store.ids import new_id
 from service.store.records import Json
 from worker.calibrate import calibrate
 from worker.channel import Order, Supervision
@@ -126,7 +125,7 @@ def _make_report(
     without_leaks = measure_without_leaks(leaked, truth["test"], found.predicted, order.task)
     report = Report(
         job_id=order.job_id,
-        model_id=new_id("mdl"),
+        model_id=order.model_id,
         dataset_id=order.dataset_id,
         task=order.task,
         labels=order.labels,

@@ -35,6 +35,7 @@ class Record:
         self._job, self._claim = job, claim
         self._log = log.bind(job_id=job.id, attempt=job.attempt)
         self._last_event_step = 0
+        self._published = False
         self.over = False
 
     def write_down(self, message: Json, dataset: DatasetRecord) -> None:
@@ -126,9 +127,14 @@ class Record:
                 event_rows.append(tx, self._claim, warning["message"], level="warning", data=warning)
             job_rows.finish(tx, self._claim, "succeeded", values)
 
-        if self._finish("succeeded", publish) == "cancelled":
-            self._artifacts.forget("models", model["id"])
-            self._artifacts.forget("reports", model["id"])
+        self._published = self._finish("succeeded", publish) == "succeeded"
+
+    def forget_unpublished(self, model_id: str) -> None:
+        """Once the attempt is over and its run is dead: what that had put in place by then, if no row names it. The
+        report comes first, and has a copy on this machine."""
+        if not self._published and self._artifacts.path("reports", model_id).exists():
+            self._artifacts.forget("models", model_id)
+            self._artifacts.forget("reports", model_id)
 
     def fail(self, error: Json) -> None:
         """For good. `error` has a code, and a message for people."""

@@ -18,6 +18,7 @@ from service.store import datasets as dataset_rows
 from service.store import jobs as job_rows
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
+from service.store.ids import new_id
 from service.store.records import Claim, DatasetRecord, JobRecord, Json
 from worker.carrying import Carrier, CarryFailed
 from worker.channel import Order
@@ -98,6 +99,8 @@ class Attempt:
             self.log.info("run_started", pid=process.pid)
             with self.lease.guarding(process.end, job_id=self.job.id, attempt=self.job.attempt):
                 self._watch(process, dataset)
+        if not self.stopping.is_set():  # else a sweep does: of the seconds for a stop a bucket may take too many
+            self.record.forget_unpublished(order.model_id)
 
     def _fetch(self, dataset: DatasetRecord) -> bool:
         """Has what the run reads brought to this machine. Whether it may begin: False when the attempt has ended."""
@@ -158,6 +161,7 @@ class Attempt:
         return Order(
             job_id=self.job.id,
             attempt=self.job.attempt,
+            model_id=new_id("mdl"),
             dataset_id=dataset.id,
             dataset_sha256=dataset.sha256,
             task=dataset.task,

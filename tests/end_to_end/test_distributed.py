@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from parts.bucket import KEYS
-from parts.deployment import Deployment, free_port, running, runs_of, wait_until
+from parts.deployment import Deployment, running, runs_of, wait_until
+from parts.ports import free_port
 from parts.postgres import drop_database, fresh_database
 
 
@@ -19,11 +20,13 @@ from parts.postgres import drop_database, fresh_database
 def deployment(tmp_path: Path, postgres: str) -> Iterator[Deployment]:
     url = fresh_database(postgres)
     system = Deployment(tmp_path, url)
-    system.start_api()
-    system.wait_for_api()
-    yield system
-    system.stop()
-    drop_database(url)
+    try:
+        system.start_api()
+        system.wait_for_api()
+        yield system
+    finally:
+        system.stop()
+        drop_database(url)
 
 
 def test_a_job_submitted_before_any_worker_is_there_runs_when_one_comes(deployment: Deployment) -> None:

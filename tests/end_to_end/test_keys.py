@@ -12,17 +12,16 @@ import httpx
 import psycopg
 import pytest
 
+from parts.deployment import Part, wait_for_ready
+from parts.ports import free_port
 from parts.postgres import drop_database, fresh_database
-from service.serve import listen
 
 
 class Installation:
     """A data dir and settings; nothing runs."""
 
     def __init__(self, root: Path, database_url: str | None) -> None:
-        with listen("127.0.0.1", 0) as probe:
-            self.port = probe.getsockname()[1]
-        self.root, self.database_url, self.log = root, database_url, root / "log"
+        self.port, self.root, self.database_url, self.log = free_port(), root, database_url, root / "log"
         own = {"DATA_DIR": str(root / "data"), "PORT": str(self.port), "LOG_LEVEL": "debug"}
         self.environment = os.environ | own | ({"DATABASE_URL": database_url} if database_url else {})
 
@@ -38,20 +37,13 @@ class Installation:
 
     @contextmanager
     def serving(self, host: str) -> Iterator[httpx.Client]:
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "service.cli", "api"],
-                env=self.environment | {"HOST": host},
-                stdout=log,
-                stderr=log,
-            )
+        part = Part([sys.executable, "-m", "service.cli", "api"], self.environment | {"HOST": host}, self.log)
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{self.port}") as client:
-                _wait_until_ready(client, process, self.log)
+                wait_for_ready(client, part)
                 yield client
         finally:
-            process.terminate()
-            process.wait(40)
+            part.stop(40)
 
     def everything_written(self) -> bytes:
         """The logs, every file of the data dir, and every row of the database."""
@@ -64,17 +56,6 @@ class Installation:
         with psycopg.connect(self.database_url.replace("+psycopg", "", 1)) as connection:
             tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
             return str([connection.execute(f'SELECT * FROM "{name}"').fetchall() for (name,) in tables])
-
-
-def _wait_until_ready(client: httpx.Client, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if client.get("/health/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError(log.read_text()[-4000:])
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

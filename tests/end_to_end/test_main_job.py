@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import MultiLabelBinarizer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from faults.test_logs import lines_of
-from parts.deployment import running
+from parts.deployment import is_alive, running, wait_until
+from parts.log_lines import lines_of
 from parts.system import Up
 from service.datasets.splitting import iterative_stratification
 from service.demo import read_corpus
@@ -34,9 +33,7 @@ Split = dict[str, list[Any]]
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     system = Up(tmp_path_factory.mktemp("up") / "data")
     yield system
-    system.client.close()
-    if system.process.poll() is None:
-        system.stop()
+    system.kill()
 
 
 def cut(texts: list[str], labels: list[Any]) -> dict[str, Split]:
@@ -178,21 +175,15 @@ def test_a_stop_leaves_no_process_and_the_next_start_finds_everything(up: Up, nu
 
 
 def test_what_is_killed_is_started_again_or_dies_with_its_parent(up: Up) -> None:
-    pids = {line.split()[-1]: line for line in up.processes()}
-    assert pids
     worker = next(
         pid
         for pid, words, environment in running()
         if words.split(b"\0")[1:4] == [b"-P", b"-m", b"worker"] and str(up.data_dir).encode() in environment
     )
     os.kill(worker, signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while not any(line.endswith("-m worker ") for line in up.processes()) or Path(f"/proc/{worker}").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(
+        lambda: any(line.endswith("-m worker ") for line in up.processes()) and not is_alive(worker), 20, up.processes
+    )
     up.process.kill()
     up.process.wait()
-    deadline = time.monotonic() + 10
-    while up.processes():
-        assert time.monotonic() < deadline, up.processes()
-        time.sleep(0.1)
+    wait_until(lambda: up.processes() == [], 10, up.processes)

@@ -5,9 +5,7 @@ import os
 import signal
 from pathlib import Path
 
-import httpx
-
-from parts.deployment import running, wait_until
+from parts.deployment import is_ready, running, wait_until
 from parts.system import Up
 from parts.toy_text import choosing, columns
 
@@ -43,7 +41,7 @@ def test_each_part_that_ends_is_started_again_and_jobs_run_as_before(tmp_path: P
     try:
         for part in PARTS:
             kill(up, part)
-        wait_until(lambda: is_ready(up), 30, up.log.read_text)
+        wait_until(lambda: is_ready(up.client), 30, up.log.read_text)
         dataset = up.client.post("/datasets", json={"name": "toys", "train": columns(*choosing(60))}).json()
         asked = {"dataset_id": dataset["id"], "base_model": "bundled/multilingual-small"}
         job = up.client.post("/jobs", json=asked).json()
@@ -64,14 +62,5 @@ def test_a_part_that_ends_over_and_over_ends_the_system_with_a_reason(tmp_path: 
         assert up.process.wait(60) == 1
         assert "the service keeps ending (status -9); its log above says why" in up.log.read_text()
     finally:
-        up.client.close()
-        up.process.kill()
-        up.process.wait()
+        up.kill()
     assert up.processes() == []
-
-
-def is_ready(up: Up) -> bool:
-    try:
-        return up.client.get("/health/ready").status_code == 200
-    except httpx.TransportError:
-        return False

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from parts.deployment import Deployment, free_port
+from parts.deployment import Deployment
 from parts.guarded_routes import (
     GUARDED,
     NO_KEY,
@@ -32,6 +32,7 @@ from parts.guarded_routes import (
     without_a_good_key,
 )
 from parts.key_ring import id_of
+from parts.ports import free_port
 from parts.wire import MARK, error_of
 from service.access.scopes import SCOPES
 

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from faults.invariants import all_jobs, check
-from faults.test_disk import forget
 from parts.canary import must_be_unread, set_out
 from parts.deployment import Deployment, wait_until
-from parts.finished_models import LABELS, publish, publish_changed, write_model
+from parts.finished_models import LABELS, publish, publish_changed, withdraw_all, write_model
 from parts.hostile_models import CANARY_TEXT, HOSTILE, NAMES, UNFIT, UNFIT_FINISHED, mark_of_code
 from parts.memory import forget_peak, peak_bytes
 from parts.trap import Trap
@@ -129,7 +128,7 @@ def test_a_hostile_finished_model_is_refused_and_the_others_go_on_serving(ground
     assert grown < 64
     sound = publish(*stores, val_loss=0.05)
     wait_until(lambda: _ask(deployment, good.name)["model"]["id"] == sound.id, 30, deployment.tail)
-    forget(deployment, good.name)
+    withdraw_all(deployment.database)
     print(f"B36: {len(hostile)} hostile finished models refused, +{grown} MiB, the sound one answered after each")
 
 

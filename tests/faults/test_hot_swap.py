@@ -4,11 +4,10 @@ import itertools
 from typing import Any
 
 from faults.conftest import Deploy
-from faults.test_disk import forget
-from faults.test_poison import far_apart
-from faults.test_serving import Clients
+from parts.clients import Clients
 from parts.deployment import Deployment, wait_until
-from parts.finished_models import publish
+from parts.finished_models import publish, withdraw_all
+from parts.wire import far_apart
 from service.store.records import ModelRecord
 
 TEXTS = ["a dog that sleeps", "an apple and a pear", "rain"]
@@ -73,4 +72,4 @@ def test_versions_that_take_over_under_load_fail_no_request_and_answer_under_the
     for one, other in itertools.pairwise(right.values()):
         assert far_apart(scores_of(one), scores_of(other)) > 1e-3  # else a mix-up would not be seen
     print(f"B30: {len(load.given)} answers of {len(seen)} versions, all right; {len(corrupt)} corrupt ones never asked")
-    forget(deployment, versions[0].name)
+    withdraw_all(deployment.database)

@@ -10,11 +10,15 @@ from functools import partial
 
 import httpx
 import pytest
+import redis
 
 from faults.conftest import Deploy
 from faults.invariants import all_jobs
-from parts.deployment import Deployment, Part, is_alive, runs_of, wait_until
+from parts.deployment import Deployment, is_alive, runs_of, wait_until
+from parts.toy_text import choosing, columns
+from service.store.records import JobRecord
 
+QUEUE = "classiglot:classiglot.jobs"
 LEASE = 6.0  # seconds in these tests, of 60 by default
 
 
@@ -99,29 +103,19 @@ def test_a_killed_worker_takes_its_run_along_and_another_worker_goes_on(
     print(f"B2 {moment}: run gone after {gone:.1f} s, claimed again after {again:.1f} s of a lease of {lease:g} s")
 
 
-def waiting_run_of(worker: Part) -> int:
-    """As it is first seen: in the moment in which its launcher becomes the run it has no words to be known by."""
-    seen: list[int] = []
-
-    def look() -> list[int]:
-        seen.extend(runs_of(worker))
-        return seen
-
-    wait_until(look, 15)
-    return seen[0]
-
-
 def test_a_process_that_waits_for_its_job_dies_with_its_worker_and_dead_costs_no_attempt(deploy: Deploy) -> None:
     """B2, where there is no job yet."""
     deployment = deploy()
     deployment.start_api()
     worker = deployment.start_light_worker()
     deployment.wait_for_api()
-    spare = waiting_run_of(worker)
+    wait_until(lambda: runs_of(worker), 15)
+    (spare,) = runs_of(worker)
     worker.kill()
     wait_until(lambda: not is_alive(spare), 2)
     worker = deployment.start_light_worker()
-    spare = waiting_run_of(worker)
+    wait_until(lambda: runs_of(worker), 15)
+    (spare,) = runs_of(worker)
     os.kill(spare, signal.SIGKILL)
     job_id = deployment.submit()
     deployment.wait_for_status(job_id, "succeeded")
@@ -134,11 +128,14 @@ def test_a_process_that_waits_for_its_job_dies_with_its_worker_and_dead_costs_no
 def test_jobs_acknowledged_by_a_service_that_is_killed_are_there_and_none_is_there_twice(
     deploy: Deploy, long: bool
 ) -> None:
-    """B3: eight clients post with a key each and again until answered, while the service is killed."""
+    """B3: eight clients post with a key each and again until answered, while the service is killed. A worker runs what
+    was acknowledged."""
     deployment = deploy()
     api = deployment.start_api()
+    deployment.start_light_worker()
     deployment.wait_for_api()
     dataset = deployment.upload()
+    body = {"dataset_id": dataset, "base_model": "roberta-base", "hyperparameters": {"num_epochs": 1}}
     numbers, acknowledged, done = itertools.count(), {}, threading.Event()
 
     def post_and_post() -> None:
@@ -147,7 +144,7 @@ def test_jobs_acknowledged_by_a_service_that_is_killed_are_there_and_none_is_the
                 key = f"key-{next(numbers)}"
                 while key not in acknowledged:  # no answer: the same again
                     try:
-                        job = client.post("/jobs", json={"dataset_id": dataset}, headers={"Idempotency-Key": key})
+                        job = client.post("/jobs", json=body, headers={"Idempotency-Key": key})
                     except httpx.TransportError:
                         time.sleep(0.05)
                         continue
@@ -169,6 +166,9 @@ def test_jobs_acknowledged_by_a_service_that_is_killed_are_there_and_none_is_the
         assert not client.is_alive()
     stored = [job.id for job in all_jobs(deployment)]
     assert sorted(acknowledged.values()) == sorted(stored)
+    for job_id in stored:
+        deployment.wait_for(job_id, lambda job: job.finished_at, 120)
+    assert {(job.status, job.attempt) for job in all_jobs(deployment)} == {("succeeded", 1)}
     print(f"B3: {len(stored)} jobs, {kills} kills under 8 clients")
 
 
@@ -181,24 +181,27 @@ def test_a_job_whose_message_died_with_a_paused_worker_runs_elsewhere(deploy: De
     deployment.wait_for_status(deployment.submit(name="warm"), "succeeded")
     body = {"dataset_id": deployment.upload(), "base_model": "roberta-base"}
     with deployment.broker_client() as broker:
-        for _ in range(
-            10
-        ):  # until it is paused while it waits for a message: neither between two waits, nor in a write
-            wait_until(lambda: broker.llen("classiglot:classiglot.jobs") == 0, 10)
+        for _ in range(10):  # until it is paused as it waits for a message: neither between two waits, nor in a write
+            wait_until(lambda: broker.llen(QUEUE) == 0, 10)
             first.signal(signal.SIGSTOP)
+            sent = _messages_sent(broker)
             answer = deployment.client.post("/jobs", json=body)
             time.sleep(0.3)
-            if answer.status_code == 202 and broker.llen("classiglot:classiglot.jobs") == 0:
+            if took := answer.status_code == 202 and _messages_sent(broker) > sent and broker.llen(QUEUE) == 0:
                 break
             first.signal(signal.SIGCONT)
             if answer.status_code == 202:
                 deployment.wait_for_status(answer.json()["id"], "succeeded")
-        assert broker.llen("classiglot:classiglot.jobs") == 0
+        assert took
     job_id = answer.json()["id"]
     first.kill()
     assert deployment.job(job_id).status == "queued"
     deployment.start_light_worker()
     print(f"B6: ran {deployment.wait_for_status(job_id, 'succeeded', 30):.1f} s later")
+
+
+def _messages_sent(broker: redis.Redis) -> int:
+    return int(broker.info("commandstats")["cmdstat_lpush"]["calls"])
 
 
 def test_a_job_that_always_kills_its_run_fails_with_its_last_words_and_the_next_runs(deploy: Deploy) -> None:
@@ -227,8 +230,9 @@ def test_a_worker_that_is_asked_to_stop_hands_its_job_back_in_time(deploy: Deplo
     deployment.start_api()
     worker = deployment.start_worker()
     deployment.wait_for_api()
-    job_id = deployment.submit(num_epochs=30, batch_size=1)  # epochs of a second, so that the stop comes within one
-    wait_until(lambda: any(message.startswith("epoch 2:") for message in deployment.messages(job_id)), 60)
+    texts = {"name": "toys", "language": "english", "train": columns(*choosing(240))}
+    job_id = deployment.submit(deployment.upload(texts), num_epochs=30, batch_size=1)  # epochs of two seconds
+    deployment.wait_for(job_id, lambda job: _epochs(job) > 1 and 0.1 < _epochs(job) % 1 < 0.6)
     if moment == "measuring":  # as far as the worker can tell
         for pid in runs_of(worker):
             os.kill(pid, signal.SIGSTOP)
@@ -243,3 +247,8 @@ def test_a_worker_that_is_asked_to_stop_hands_its_job_back_in_time(deploy: Deplo
     assert first >= handed.progress["step"] - steps_per_epoch
     assert (first % steps_per_epoch != 0) == (moment == "training"), (first, steps_per_epoch)
     print(f"B15 {moment}: ended after {seconds:.1f} s")
+
+
+def _epochs(job: JobRecord) -> float:
+    """How many it has made, with the part of the one that is under way."""
+    return float(job.progress["step"] * job.progress["num_epochs"] / job.progress["total_steps"])

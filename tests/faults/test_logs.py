@@ -3,15 +3,14 @@
 import json
 import re
 import socket
-from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import MetaData, select
 
 from faults.conftest import Deploy
-from faults.test_disk import forget
 from parts.deployment import Deployment
-from parts.finished_models import publish
+from parts.finished_models import publish, withdraw_all
+from parts.log_lines import lines_of
 from parts.toy_text import choosing, columns
 
 ANSI = "\x1b[31mred\x1b[0m"
@@ -26,7 +25,6 @@ PLANTED = {
     "wrong key": "cgk_" + "0" * 26 + ".zebra-of-wrong-key-0123456789abcdefghijklmno",
     "parameters of a statement that failed": "zebra-of-metadata",
 }
-BROKER = re.compile(r"\d+:[MCSX] ")  # how its lines begin
 
 
 def send_everywhere(deployment: Deployment, key: dict[str, str]) -> None:
@@ -75,12 +73,7 @@ def dump(deployment: Deployment) -> str:
         return "\n".join(str(row) for table in tables.sorted_tables for row in tx.execute(select(table)))
 
 
-def lines_of(log: str) -> list[dict[str, Any]]:
-    """Raises: ValueError for a line of ours that is no JSON."""
-    return [json.loads(line) for line in log.splitlines() if line and not BROKER.match(line)]
-
-
-def test_no_secret_and_no_text_is_written_down_and_every_event_is_one_line(deploy: Deploy, postgres_url: str) -> None:
+def test_no_secret_and_no_text_is_written_down_and_every_event_is_one_line(postgres_url: str, deploy: Deploy) -> None:
     """B43: at level debug, with a real training run, whose data set has a planted text too."""
     deployment = deploy(postgres_url, log_level="debug", sweep_seconds=60, rate_limit_wrong_keys="none")
     deployment.start_api()
@@ -117,4 +110,4 @@ def test_no_secret_and_no_text_is_written_down_and_every_event_is_one_line(deplo
     print(
         f"B43: {len(lines)} lines, each JSON; {len(PLANTED) + 1} planted words are in none, nor in {', '.join(written)}"
     )
-    forget(deployment, "made")
+    withdraw_all(deployment.database)

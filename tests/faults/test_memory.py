@@ -10,23 +10,34 @@ import pytest
 from faults.conftest import Deploy
 from parts.deployment import Part
 
-V1 = Path("/sys/fs/cgroup/memory")
-V2 = Path("/sys/fs/cgroup")
+V1 = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+V2 = Path("/sys/fs/cgroup"), "memory.max", "memory.swap.max"
 LIMIT = 700 * 2**20
 
 
 @pytest.fixture
 def small_memory() -> Iterator[Path]:
     """A control group with little memory and no swap."""
-    root, limit = (V1, "memory.limit_in_bytes") if V1.is_dir() else (V2, "memory.max")
+    root, limit, swap = V1 if V1[0].is_dir() else V2
     group = root / f"classiglot-{uuid.uuid4().hex}"
     try:
         group.mkdir()
-        (group / limit).write_text(str(LIMIT))
     except OSError as error:
         pytest.skip(f"no control group can be made here: {error}")
-    yield group
-    group.rmdir()
+    try:
+        _bound(group, limit, swap)
+        yield group
+    finally:
+        group.rmdir()
+
+
+def _bound(group: Path, limit: str, swap: str) -> None:
+    try:
+        (group / limit).write_text(str(LIMIT))
+        if (group / swap).exists():  # else the kernel does not count it
+            (group / swap).write_text("0" if swap == V2[2] else str(LIMIT))  # V1 counts memory too
+    except OSError as error:
+        pytest.skip(f"no control group can be bound here: {error}")
 
 
 def put_into(group: Path, worker: Part) -> None:

@@ -1,16 +1,15 @@
 """More requests than can be served, clients that leave, and models that change under load."""
 
 import asyncio
-import json
 import random
 import time
-from pathlib import Path
 
 from faults.conftest import Deploy
-from faults.test_disk import forget
 from parts.deployment import Deployment, Part, wait_until
-from parts.finished_models import publish
+from parts.finished_models import publish, withdraw_all
+from parts.log_lines import lines_of
 from parts.machine import StolenTime
+from parts.memory import resident_bytes
 from parts.open_loop import Answer, as_request, ask_steadily, leave, share
 from parts.toy_text import choosing
 
@@ -21,11 +20,6 @@ SLOW = {"seconds_a_token": 1 / CAPACITY / 64, "max_batch_tokens": 512}  # a pass
 DEADLINE = 2.0
 PASS = 0.4
 TRIES = 4  # a virtual machine that is held up for seconds says nothing of the service
-
-
-def memory(part: Part) -> int:
-    """Resident bytes."""
-    return int(Path(f"/proc/{part.pid}/statm").read_text().split()[1]) * 4096
 
 
 def queued_tokens(deployment: Deployment) -> int:
@@ -48,8 +42,7 @@ def ask(deployment: Deployment, per_second: float, seconds: float) -> list[Answe
 
 def refusals_in_the_log(log: str) -> list[float]:
     """Seconds from the request's head to the end of its answer, as the service measures them."""
-    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]  # the others are the broker's
-    return [line["ms"] / 1000 for line in lines if line.get("event") == "request" and line["status"] == 429]
+    return [line["ms"] / 1000 for line in lines_of(log) if line["event"] == "request" and line["status"] == 429]
 
 
 def test_ten_times_the_capacity_is_answered_in_time_or_refused_at_once(deploy: Deploy, long: bool) -> None:
@@ -58,9 +51,9 @@ def test_ten_times_the_capacity_is_answered_in_time_or_refused_at_once(deploy: D
     service = start_slow(deployment)
     for _ in range(TRIES):
         ask(deployment, 10 * CAPACITY, 3)  # warm-up: connections, threads, buffers
-        before, logged, stolen = memory(service), len(deployment.log.read_text()), StolenTime()
+        before, logged, stolen = resident_bytes(service.pid), len(deployment.log.read_text()), StolenTime()
         answers = ask(deployment, 10 * CAPACITY, 60 if long else 8)
-        growth = memory(service) / before - 1
+        growth = resident_bytes(service.pid) / before - 1
         if stolen.share() < 0.05:
             break
         print(f"B28: again, for {stolen.share():.0%} of the processors' time was taken from this machine")
@@ -86,7 +79,7 @@ def test_ten_times_the_capacity_is_answered_in_time_or_refused_at_once(deploy: D
     assert abs(growth) < 0.05
     assert {answer.status for answer in after} == {200}
     assert share([answer.seconds for answer in after], 0.5) < 2 * PASS
-    forget(deployment, "fruit")
+    withdraw_all(deployment.database)
 
 
 def test_a_thousand_clients_that_leave_at_any_moment_leave_nothing_behind(deploy: Deploy) -> None:
@@ -106,7 +99,7 @@ def test_a_thousand_clients_that_leave_at_any_moment_leave_nothing_behind(deploy
         f"B29: {left} left while they were waited for; nothing waits {emptied:.1f} s after the last, "
         f"then 100 of 100 in {time.monotonic() - began:.1f} s"
     )
-    forget(deployment, "fruit")
+    withdraw_all(deployment.database)
 
 
 async def _leave(port: int, number: int, chance: random.Random) -> None:

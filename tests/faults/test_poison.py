@@ -1,20 +1,22 @@
 """Texts that break something, among texts that do not; and a model thread that is lost to one."""
 
+import contextlib
 import json
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
 
 from faults.conftest import Deploy
-from faults.test_disk import forget
 from parts.deployment import Deployment, wait_until
 from parts.faulty_api import DEAD, LOST, NO_MEMORY, NOT_A_NUMBER, RAISES, STUCK
-from parts.finished_models import publish
+from parts.finished_models import publish, withdraw_all
 from parts.toy_text import choosing
+from parts.wire import far_apart
 
 GOOD = choosing(31, language="other")[0]
 MARKS = "a" + "\u0301" * 50_000
@@ -54,11 +56,6 @@ def scores(answer: httpx.Response) -> dict[str, float]:
     return found
 
 
-def far_apart(found: list[dict[str, float]], alone: list[dict[str, float]]) -> float:
-    """The largest difference of two scores."""
-    return max(abs(one[k] - other[k]) for one, other in zip(found, alone, strict=True) for k in other)
-
-
 def serve(deployment: Deployment, module: str = "parts.faulty_api") -> Any:
     part = deployment.start_python(module, "api", port=deployment.api_port)
     deployment.wait_for_api()
@@ -86,7 +83,7 @@ def test_a_poison_text_among_31_good_ones_costs_nobody_else_an_answer(deploy: De
         assert _errors_by_line(deployment, [*good[:13], poison, *good[13:]]) == [None] * 13 + [line] + [None] * 18, name
     assert apart < 1e-5
     print(f"B26: {len(POISON)} poisons, 31 of 31 neighbours answered each time, {apart:.1e} from what they get alone")
-    forget(deployment, "fruit")
+    withdraw_all(deployment.database)
 
 
 def test_a_text_that_the_model_fails_at_is_found_and_alone_in_its_failure(deploy: Deploy) -> None:
@@ -106,7 +103,7 @@ def test_a_text_that_the_model_fails_at_is_found_and_alone_in_its_failure(deploy
             assert [detail["row"] for detail in answer.json()["error"]["details"]] == [row]
         assert _errors_by_line(deployment, mixed) == [None] * 13 + ["inference_error"] + [None] * 18
         print(f"B27: {fault}: 31 of 32 answered, {apart:.1e} from what they get alone")
-    forget(deployment, "fruit")
+    withdraw_all(deployment.database)
 
 
 def _errors_by_line(deployment: Deployment, texts: list[str]) -> list[str | None]:
@@ -120,12 +117,30 @@ def _errors_by_line(deployment: Deployment, texts: list[str]) -> list[str | None
 def test_a_lost_model_thread_is_told_by_readiness_and_then_by_the_end_of_the_process(deploy: Deploy) -> None:
     """B31: one service whose thread hangs, at the same time one whose thread is gone, and one that hangs at the first
     text that its model ever gets."""
+    turn = threading.Lock()
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(_lose_the_thread, [deploy(), deploy(), deploy()], [STUCK, DEAD, STUCK], [True, True, False]))
+        lose = partial(_lose_the_thread, turn)
+        list(pool.map(lose, [deploy(), deploy(), deploy()], [STUCK, DEAD, STUCK], [True, True, False]))
 
 
-def _lose_the_thread(deployment: Deployment, fault: str, has_answered: bool) -> None:
+def _lose_the_thread(turn: threading.Lock, deployment: Deployment, fault: str, has_answered: bool) -> None:
+    """Until readiness turns, which is timed to half a second, in turn; the wait for the end takes longer."""
     service = serve(deployment)
+    with turn:
+        began = _become_unready(deployment, fault, has_answered)
+    service.process.wait(60)
+    ended = time.monotonic() - began
+    assert service.process.returncode == 75
+    assert ended < 60
+    deployment.start_api()
+    deployment.wait_for_api()
+    assert scores(ask(deployment, '"a dog"'))
+    print(f"B31: {fault}, after an answer {has_answered}: ended after {ended:.0f} s")
+    withdraw_all(deployment.database)
+
+
+def _become_unready(deployment: Deployment, fault: str, has_answered: bool) -> float:
+    """Returns when the thread was lost."""
     if has_answered:
         scores(ask(deployment, '"a dog"'))
     else:
@@ -139,16 +154,9 @@ def _lose_the_thread(deployment: Deployment, fault: str, has_answered: bool) -> 
         for answer in (lost.result(5), ask(deployment, '"a dog"')):
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_stuck")
             assert answer.headers["retry-after"] == "30"
-    service.process.wait(60)
-    ended = time.monotonic() - began
-    assert service.process.returncode == 75
     assert unready < 5
-    assert ended < 60
-    deployment.start_api()
-    deployment.wait_for_api()
-    assert scores(ask(deployment, '"a dog"'))
-    print(f"B31: {fault}, after an answer {has_answered}: not ready after {unready:.1f} s, ended after {ended:.0f} s")
-    forget(deployment, "fruit")
+    print(f"B31: {fault}, after an answer {has_answered}: not ready after {unready:.1f} s")
+    return began
 
 
 def test_a_gpu_that_is_lost_ends_the_process_once_everybody_was_told(deploy: Deploy) -> None:
@@ -162,7 +170,8 @@ def test_a_gpu_that_is_lost_ends_the_process_once_everybody_was_told(deploy: Dep
     assert answers[-1].status_code == 503
     for answer in answers:  # a neighbour may have come first, or shared the pass
         assert answer.status_code == 200 or answer.json()["error"]["code"] == "device_lost", answer.text
-    assert deployment.client.get("/health/ready").json()["error"]["code"] == "device_lost"
+    with contextlib.suppress(httpx.TransportError):  # it has ended already
+        assert deployment.client.get("/health/ready").json()["error"]["code"] == "device_lost"
     service.process.wait(10)
     ended = time.monotonic() - began
     assert service.process.returncode == 75
@@ -170,4 +179,4 @@ def test_a_gpu_that_is_lost_ends_the_process_once_everybody_was_told(deploy: Dep
     deployment.wait_for_api()
     assert far_apart([scores(ask(deployment, good[0]))], [alone]) < 1e-5
     print(f"B31: the device is lost: refused at once, ended after {ended:.1f} s")
-    forget(deployment, "fruit")
+    withdraw_all(deployment.database)

@@ -4,38 +4,15 @@ import itertools
 import signal
 import threading
 import time
-from collections.abc import Callable
 
 import httpx
 
 from faults.conftest import Deploy
-from faults.test_disk import forget
-from parts.deployment import Deployment, free_port, is_ready, wait_until
-from parts.finished_models import publish
-
-
-class Clients:
-    """Ask again and again, until ended; `answers` are statuses, or names of what went wrong."""
-
-    def __init__(self, ask: Callable[[], int], number: int = 8) -> None:
-        self.answers: list[int | str] = []
-        self._ask, self._ended = ask, threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(number)]
-        for thread in self._threads:
-            thread.start()
-
-    def _run(self) -> None:
-        while not self._ended.is_set():
-            try:
-                self.answers.append(self._ask())
-            except httpx.TransportError as error:
-                self.answers.append(type(error).__name__)
-
-    def end(self) -> set[int | str]:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join(30)
-        return set(self.answers)
+from parts.clients import Clients
+from parts.deployment import Deployment, is_ready, wait_until
+from parts.finished_models import publish, withdraw_all
+from parts.ports import free_port
+from service.jobs import sweep
 
 
 def test_a_rolling_restart_under_load_fails_no_request(deploy: Deploy) -> None:
@@ -78,11 +55,11 @@ def test_a_rolling_restart_under_load_fails_no_request(deploy: Deploy) -> None:
     print(f"B16: {len(load.answers)} requests over two restarts, all 200")
     for client in clients:
         client.close()
-    forget(deployment, model.name)
+    withdraw_all(deployment.database)
 
 
 def test_a_model_deleted_while_it_serves_answers_what_it_has_begun_and_then_is_not_found(deploy: Deploy) -> None:
-    """B24: twenty versions in turn, each deleted under load; some are just being loaded."""
+    """B24: twenty versions in turn, each deleted under load, and swept after; some are just being loaded."""
     deployment = deploy()
     deployment.start_api()
     deployment.wait_for_api()
@@ -104,11 +81,12 @@ def test_a_model_deleted_while_it_serves_answers_what_it_has_begun_and_then_is_n
         assert deployment.client.delete(f"/models/{version.id}").status_code == 204
         assert _predict(deployment, version.id) == 404
         assert not deployment.artifacts.path("models", version.id).exists()
-    assert by_id.end() <= {200, 404}
+        sweep.tidy(deployment.database, deployment.artifacts)
+    assert {200} < by_id.end() <= {200, 404}
     assert by_name.end() == {200}
     assert list((deployment.artifacts.root / ".aside").iterdir()) == []
     print(f"B24: {len(by_id.answers)} requests by id, {len(by_name.answers)} by name")
-    forget(deployment, kept.name)
+    withdraw_all(deployment.database)
 
 
 def _predict(deployment: Deployment, model: str) -> int:

@@ -5,10 +5,9 @@ import sys
 import time
 
 from faults.conftest import Deploy
-from faults.test_disk import forget
-from faults.test_overload import memory
 from parts.deployment import Deployment, wait_until
-from parts.finished_models import publish
+from parts.finished_models import publish, withdraw_all
+from parts.memory import resident_bytes
 from parts.open_loop import share
 from parts.slow_sockets import HEAD, Drip
 from parts.subscribers import Subscribers, is_connected, stream_request
@@ -51,7 +50,7 @@ def test_four_hundred_connections_that_drip_stop_nobody_and_are_closed(deploy: D
         f"B32: heads closed after {slowest[0]:.1f} s, bodies after {slowest[1]:.1f} s; 90 % of honest answers within "
         f"{share(before, 0.9) * 1000:.0f} ms before, {share(meanwhile, 0.9) * 1000:.0f} ms meanwhile"
     )
-    forget(deployment, "fruit")
+    withdraw_all(deployment.database)
 
 
 def test_five_hundred_idle_subscribers_and_one_that_never_reads_cost_little(deploy: Deploy, long: bool) -> None:
@@ -64,7 +63,7 @@ def test_five_hundred_idle_subscribers_and_one_that_never_reads_cost_little(depl
     note(deployment, crowded, 8_000)
     publish(deployment.database, deployment.artifacts)
     seconds_of_answers(deployment, 100)
-    before, held = seconds_of_answers(deployment, 50), memory(service)
+    before, held = seconds_of_answers(deployment, 50), resident_bytes(service.pid)
     silent = socket.create_connection(("127.0.0.1", deployment.api_port))
     silent.sendall(stream_request(crowded))
     began = time.monotonic()
@@ -76,7 +75,7 @@ def test_five_hundred_idle_subscribers_and_one_that_never_reads_cost_little(depl
     told = deployment.job(job_id).last_event
     wait_until(lambda: all(len(seen) >= told for seen in subscribers.seen), 30, deployment.tail)
     meanwhile = seconds_of_answers(deployment, 50)
-    grown = memory(service) - held
+    grown = resident_bytes(service.pid) - held
     wait_until(lambda: not is_connected(deployment.api_port, silent.getsockname()[1]), unread + 10)
     closed = time.monotonic() - began
     for each in (job_id, crowded):
@@ -93,7 +92,7 @@ def test_five_hundred_idle_subscribers_and_one_that_never_reads_cost_little(depl
         f"{share(meanwhile, 0.9) * 1000:.0f} ms meanwhile"
     )
     silent.close()
-    forget(deployment, "fruit")
+    withdraw_all(deployment.database)
 
 
 def note(deployment: Deployment, job_id: str, number: int) -> None:

@@ -4,6 +4,7 @@ For `FAULT_SOAK_SECONDS`, 20 by default and 180 with `--long-faults`. A seed is 
 draws the same faults, whose moments still depend on the machine.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -144,12 +145,12 @@ class Soak(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost_and_nothing_goes_back(self) -> None:
-        if not hasattr(self, "dataset"):
-            return
-        try:
-            rows = {job.id: job for job in all_jobs(self.deployment)}
-        except Unavailable:
-            return  # a writer was paused in the middle of its write
+        if hasattr(self, "dataset"):
+            with contextlib.suppress(Unavailable):  # a writer was paused in the middle of its write
+                self._look()
+
+    def _look(self) -> None:
+        rows = {job.id: job for job in all_jobs(self.deployment)}
         assert self.acknowledged <= rows.keys()
         for job_id, job in rows.items():
             before = self.seen.get(job_id)
@@ -161,23 +162,27 @@ class Soak(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Quiet at last: every job ends, each model answers, and nothing is left behind."""
-        if not hasattr(self, "dataset"):
+        if not hasattr(self, "deployment"):
             return
         try:
-            self.wake()
-            wait_until(lambda: all(job.status in FINAL for job in all_jobs(self.deployment)), 90, self._where)
-            self.nothing_is_lost_and_nothing_goes_back()
-            self.deployment.wait_for_api()
-            for model in all_models(self.deployment)[:5]:
-                answer = self.deployment.client.post("/predict", json={"texts": ["a dog"], "model": model.id})
-                assert answer.status_code == 200, answer.text
-            wait_until(self._only_spares_are_left, 10, self._where)
-            counted = {status: sum(job.status == status for job in self.seen.values()) for status in sorted(FINAL)}
-            attempts = sum(job.attempt for job in self.seen.values())
-            print(f"B45: {len(self.seen)} jobs, {attempts} attempts, {counted}")
+            if hasattr(self, "dataset"):
+                self._end_quietly()
         finally:
             self.deployment.stop()
             self.folder.cleanup()
+
+    def _end_quietly(self) -> None:
+        self.wake()
+        wait_until(lambda: all(job.status in FINAL for job in all_jobs(self.deployment)), 90, self._where)
+        self._look()
+        self.deployment.wait_for_api()
+        for model in all_models(self.deployment)[:5]:
+            answer = self.deployment.client.post("/predict", json={"texts": ["a dog"], "model": model.id})
+            assert answer.status_code == 200, answer.text
+        wait_until(self._only_spares_are_left, 10, self._where)
+        counted = {status: sum(job.status == status for job in self.seen.values()) for status in sorted(FINAL)}
+        attempts = sum(job.attempt for job in self.seen.values())
+        print(f"B45: {len(self.seen)} jobs, {attempts} attempts, {counted}")
 
     def _only_spares_are_left(self) -> bool:
         """At most one process a worker, which waits for a job to come."""

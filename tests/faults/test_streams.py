@@ -5,9 +5,8 @@ import time
 from collections.abc import Iterator
 
 from faults.conftest import Deploy
-from faults.test_disk import forget
 from parts.deployment import Deployment, Part
-from parts.finished_models import publish
+from parts.finished_models import publish, withdraw_all
 from parts.memory import forget_peak, peak_bytes, unlinked_files
 
 ROWS = 100_000
@@ -43,7 +42,7 @@ def test_a_hundred_thousand_lines_are_answered_in_constant_memory(deploy: Deploy
     )
     assert grown < 30 << 20  # all texts and answers at once would be some 200
     assert unlinked_files(service.pid) == []
-    forget(deployment, "fruit")
+    withdraw_all(deployment.database)
 
 
 def stream_all(deployment: Deployment) -> None:
@@ -63,7 +62,7 @@ def test_answers_that_nobody_reads_are_not_computed_and_hold_nobody_up(deploy: D
         assert done < ROWS  # the buffers of both sides take some MiB of the 15
         assert deployment.client.post("/predict", json={"texts": ["a dog"]}).status_code == 200
         assert list(rows) == list(range(1, ROWS))  # it goes on where it stood
-    forget(deployment, "fruit")
+    withdraw_all(deployment.database)
 
 
 def stands_still_at(deployment: Deployment) -> float:

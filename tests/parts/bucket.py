@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from parts.ports import free_port
 from service import processes
-from service.serve import listen
 
 NAME = "classiglot"
 START_SECONDS = 60.0
@@ -28,8 +28,7 @@ Fault = Literal["503", "403", "409", "hang", "reset", "lost answer", "half"]
 @contextmanager
 def bucket_server() -> Iterator[str]:
     """Yields its address; it holds one bucket, `NAME`. It ends with the thread that entered the block."""
-    with listen("127.0.0.1", 0) as probe:
-        port = int(probe.getsockname()[1])
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(
         processes.dying_with_us(command), env=os.environ | KEYS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

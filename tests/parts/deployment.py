@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import redis
 
+from parts.ports import free_port
 from parts.tiny_models import build_tiny_checkpoint
 from parts.toy_text import choosing, columns
 from service import processes
 from service.jobs.embedded_broker import find_server
-from service.serve import listen
 from service.settings import read_settings
 from service.store import events, jobs
 from service.store.database import Database
@@ -28,18 +28,16 @@ ROOT = Path(__file__).parents[2]
 Environment = dict[str, str]
 
 
-def free_port() -> int:
-    with listen("127.0.0.1", 0) as probe:
-        return int(probe.getsockname()[1])
-
-
 def wait_until(what: Callable[[], object], seconds: float, otherwise: Callable[[], object] = lambda: "") -> float:
-    """Returns how many seconds it took. Raises: AssertionError that says `otherwise`."""
+    """Returns how many seconds it took. Raises: AssertionError that says `otherwise`, after a look that began when
+    time was up: a machine may stand still for longer than a look takes."""
     began = time.monotonic()
-    while not what():
-        assert time.monotonic() - began < seconds, otherwise()
+    while True:
+        is_over = time.monotonic() - began >= seconds
+        if what():
+            return time.monotonic() - began
+        assert not is_over, otherwise()
         time.sleep(0.05)
-    return time.monotonic() - began
 
 
 class Part:
@@ -237,6 +235,16 @@ def is_ready(client: httpx.Client) -> bool:
         return False
 
 
+def wait_for_ready(client: httpx.Client, part: Part, seconds: float = 60) -> None:
+    """Raises: AssertionError with the log, at once where the part has ended."""
+
+    def look() -> bool:
+        assert part.alive(), part.log.read_text(errors="replace")
+        return is_ready(client)
+
+    wait_until(look, seconds, lambda: part.log.read_text(errors="replace"))
+
+
 def running() -> list[tuple[int, bytes, bytes]]:
     """Id, command line and environment of every process that is alive and ours to see."""
     found = []
@@ -252,10 +260,13 @@ def running() -> list[tuple[int, bytes, bytes]]:
 def _words(process: Path) -> bytes:
     """The command line. One that begins to execute has none for a moment, but a program already.
 
-    Raises: OSError, of one that is dead, or the kernel's.
+    Raises: OSError, of one that is dead, or the kernel's; TimeoutError of one that is held in that moment.
     """
+    until = time.monotonic() + 1
     while not (words := (process / "cmdline").read_bytes()):
         (process / "exe").readlink()
+        if time.monotonic() > until:
+            raise TimeoutError
         time.sleep(0.001)
     return words
 

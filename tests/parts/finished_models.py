@@ -73,6 +73,12 @@ def publish_changed(
     return add_model(database, id=model_id, **values)
 
 
+def withdraw_all(database: Database) -> None:
+    """Takes the rows of all models away, made by hand as they are: no job knows of one."""
+    with database.write() as tx:
+        tx.exec_driver_sql("DELETE FROM models")
+
+
 def write_model(folder: Path, card: ModelCard, seed: int = 0) -> None:
     """The folder of a published model, as the worker writes it."""
     with torch.random.fork_rng(devices=[]):

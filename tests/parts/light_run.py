@@ -13,7 +13,6 @@ from pathlib import Path
 
 from service.jobs.report import REPORT_JSON
 from service.store.artifacts import ArtifactStore
-from service.store.ids import new_id
 from worker.channel import Channel, Order
 from worker.pulse import start_pulse
 
@@ -42,15 +41,14 @@ def train(order: Order, channel: Channel, artifacts: ArtifactStore) -> bool:
 
 def publish(order: Order, channel: Channel, artifacts: ArtifactStore) -> None:
     channel.send("phase", phase="publishing")
-    model_id = new_id("mdl")
-    with artifacts.writing("reports", model_id) as folder:
+    with artifacts.writing("reports", order.model_id) as folder:
         (folder / REPORT_JSON).write_text("{}")
     with artifacts.staging() as staged:
         shutil.copytree(os.environ["LIGHT_MODEL"], staged, dirs_exist_ok=True)
         (staged / "MANIFEST.json").unlink()
-        manifest = artifacts.publish(staged, "models", model_id)
+        manifest = artifacts.publish(staged, "models", order.model_id)
     entry = _entry(order.hyperparameters.num_epochs)
-    channel.send("succeeded", model_id=model_id, manifest_sha256=manifest, best=entry, metrics={}, warnings=[])
+    channel.send("succeeded", model_id=order.model_id, manifest_sha256=manifest, best=entry, metrics={}, warnings=[])
 
 
 def _entry(epoch: int) -> dict[str, float]:

@@ -11,6 +11,10 @@ def peak_bytes(pid: int) -> int:
 def forget_peak(pid: int) -> int:
     """Counts anew from now; returns what is resident now."""
     Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+    return resident_bytes(pid)
+
+
+def resident_bytes(pid: int) -> int:
     return _field(pid, "VmRSS")
 
 

@@ -30,6 +30,8 @@ class Proxy:
     def close(self) -> None:
         self._ended = True
         self._whole.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # closing wakes no thread that accepts
         self._listener.close()
 
     def _accept(self) -> None:

@@ -16,6 +16,7 @@ from service.jobs.spec import Hyperparameters, resolve
 from service.settings import Settings
 from service.store.artifacts import ArtifactStore
 from service.store.database import Database
+from service.store.ids import new_id
 from service.store.records import DatasetRecord, Task
 from worker.channel import Order
 from worker.run import run
@@ -55,6 +56,7 @@ def make_order(
     return Order(
         job_id=job_id,
         attempt=1,
+        model_id=new_id("mdl"),
         dataset_id=dataset.id,
         dataset_sha256=dataset.sha256,
         task=dataset.task,

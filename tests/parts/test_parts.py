@@ -5,9 +5,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
 from parts import postgres
+from parts.deployment import wait_until
+from parts.proxy import Proxy
 from parts.tiny_models import (
     FAMILIES,
     USABLE_POSITIONS,
@@ -248,6 +251,28 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except OSError:
         return False
+
+
+def test_a_look_that_took_all_the_time_is_not_the_last() -> None:
+    looks = iter([False, True])
+
+    def look() -> bool:
+        time.sleep(0.1)
+        return next(looks)
+
+    assert wait_until(look, 0.05) >= 0.2
+    with pytest.raises(AssertionError, match="never"):
+        wait_until(lambda: False, 0.05, lambda: "never")
+
+
+@pytest.mark.parametrize("make", [Trap, lambda: Proxy("/nowhere")])
+def test_what_is_closed_accepts_no_more(make: Callable[[], Trap | Proxy]) -> None:
+    before = set(threading.enumerate())
+    made = make()
+    (accepting,) = set(threading.enumerate()) - before
+    made.close()
+    accepting.join(5)
+    assert not accepting.is_alive()
 
 
 def test_whoever_asks_the_network_is_heard() -> None:

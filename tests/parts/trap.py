@@ -21,6 +21,8 @@ class Trap:
         return proxies | {"HF_ENDPOINT": self.url, "NO_PROXY": "127.0.0.1,localhost"}
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # closing wakes no thread that accepts
         self._listener.close()
 
     def _accept(self) -> None:

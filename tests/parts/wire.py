@@ -55,6 +55,11 @@ def check_form(response: Response) -> None:
         assert int(response.headers["retry-after"]) >= 1
 
 
+def far_apart(found: list[dict[str, float]], alone: list[dict[str, float]]) -> float:
+    """The largest difference of two scores."""
+    return max(abs(one[k] - other[k]) for one, other in zip(found, alone, strict=True) for k in other)
+
+
 def server_sent(text: str) -> list[Json]:
     """The events of an event stream, each with its `id` and `event` and the object in its `data`."""
     events = []

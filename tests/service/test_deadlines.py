@@ -51,6 +51,14 @@ def connection(port: int) -> Iterator[socket.socket]:
         yield found
 
 
+def until(connection: socket.socket, ending: bytes) -> None:
+    said = b""
+    while not said.endswith(ending):
+        part = connection.recv(65536)
+        assert part, said
+        said += part
+
+
 def until_closed(connection: socket.socket) -> tuple[bytes, float]:
     began, said = time.monotonic(), b""
     while part := connection.recv(65536):
@@ -63,7 +71,7 @@ def test_a_head_that_stays_unfinished_is_refused_with_what_to_do(connection: soc
     said, seconds = until_closed(connection)
     assert said.startswith(b"HTTP/1.1 408 ")
     assert b'"code": "request_timeout"' in said
-    assert 0.5 < seconds < 2
+    assert 0.5 < seconds < 2.9  # before a connection that idles is closed
 
 
 def test_a_connection_that_says_nothing_is_closed_without_a_word(connection: socket.socket) -> None:
@@ -72,13 +80,11 @@ def test_a_connection_that_says_nothing_is_closed_without_a_word(connection: soc
 
 def test_a_second_request_has_the_same_time_as_the_first(connection: socket.socket) -> None:
     connection.sendall(HEAD + b"Content-Length: 0\r\n\r\n")
-    said = b""
-    while not said.endswith(b"\r\n\r\n0"):
-        said += connection.recv(65536)
+    until(connection, b"\r\n\r\n0")
     connection.sendall(HEAD)
     said, seconds = until_closed(connection)
     assert said.startswith(b"HTTP/1.1 408 ")
-    assert seconds < 2
+    assert seconds < 2.9
 
 
 def test_a_connection_may_idle_between_requests_for_as_long_as_the_server_says(connection: socket.socket) -> None:
@@ -105,7 +111,7 @@ def test_a_body_that_comes_at_a_fair_rate_has_the_time_it_needs(connection: sock
     for _ in range(25):  # 2.5 s
         connection.sendall(b"x" * 10_000)
         time.sleep(0.1)
-    assert connection.recv(65536).endswith(b"\r\n\r\n250000")
+    until(connection, b"\r\n\r\n250000")
 
 
 def test_who_was_answered_early_cannot_drip_for_ever(connection: socket.socket) -> None:
@@ -143,14 +149,13 @@ def test_pipelined_requests_are_answered_and_the_unfinished_last_is_refused(conn
 )
 def test_what_is_no_request_is_refused_in_the_form_that_every_error_has(connection: socket.socket, sent: bytes) -> None:
     connection.sendall(sent)
-    said, seconds = until_closed(connection)
+    said, _ = until_closed(connection)
     head, _, body = said.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")  # had a clock to ring for it, it were 408
     assert b"\r\ncontent-type: application/json\r\n" in head
     assert head.endswith(b"\r\nconnection: close")
     error = json.loads(body)["error"]
     assert (sorted(error), error["code"], error["details"]) == (["code", "details", "message"], "body_unreadable", [])
-    assert seconds < 0.9  # no clock had to ring
 
 
 @pytest.mark.parametrize("method", [b"HEAD /", b"POST /early"])

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from rich.progress import Progress
 
-from parts.deployment import free_port
+from parts.ports import free_port
 from service.access.keys import create_key, find_key, list_keys
 from service.datasets.ingest import Submission, build_dataset
 from service.datasets.warnings import dataset_warnings

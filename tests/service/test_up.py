@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from parts.deployment import free_port
+from parts.ports import free_port
 from service.settings import Settings
 from service.up import System, welcome
 

@@ -62,8 +62,8 @@ def test_what_a_library_says_becomes_a_log_line_and_log_lines_stay_as_they_are(
         f"""read order; echo odd; echo '{{"kind": "note"}}'; echo '{{"event": "own"}}' >&2; printf '{words}\n' >&2"""
     )
     run_as(monkeypatch, tmp_path, f"{script}; exit 3")
-    process = started(order)
     with capture_logs() as logs:
+        process = started(order)
         wait_for_the_end(process)
     assert process.next_message(1) == {"kind": "note"}  # what a library prints there is no message
     assert sorted(entry["words"] for entry in logs) == ["UserWarning: odd data ${jndi:ldap://x} \x1b[2J", "odd"]

@@ -96,7 +96,7 @@ def test_at_most_one_waits(kept: RunProcesses) -> None:
 def test_one_that_died_meanwhile_is_replaced_before_it_costs_a_job_an_attempt(kept: RunProcesses) -> None:
     first = the_waiting_one()
     os.kill(first, signal.SIGKILL)
-    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)  # before that its other threads may still be ending
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)  # it has no words before its parent can be told of its end
     with capture_logs() as logs, kept.process() as process:
         assert process.alive()
         assert process.pid != first

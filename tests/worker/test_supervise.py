@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from parts.deployment import running, wait_until
+from parts.deployment import ROOT, running, wait_until
 from parts.rows import add_dataset, add_job, read_job
 from parts.runs import make_order, store_toy_dataset
 from service.errors import Unavailable
 from service.jobs.report import REPORT_JSON, REPORT_PAGE
 from service.settings import Settings
 from service.store import events, jobs, models
-from service.store.artifacts import ArtifactStore
+from service.store.artifacts import MANIFEST, ArtifactStore
 from service.store.database import Database
-from service.store.records import DatasetRecord, EventRecord, JobRecord
+from service.store.records import DatasetRecord, EventRecord, JobRecord, Json
 from worker.lease import Lease
 from worker.process import TrainingProcess
 from worker.supervise import Supervisor
@@ -65,11 +65,8 @@ def queue_job(
 
 
 def wait_for(database: Database, job_id: str, what: Callable[[JobRecord], bool], seconds: float = 60) -> JobRecord:
-    deadline = time.monotonic() + seconds
-    while not what(job := read_job(database, job_id)):
-        assert time.monotonic() < deadline, job
-        time.sleep(0.05)
-    return job
+    wait_until(lambda: what(read_job(database, job_id)), seconds, lambda: read_job(database, job_id))
+    return read_job(database, job_id)
 
 
 def events_of(database: Database, job_id: str) -> list[EventRecord]:
@@ -155,6 +152,42 @@ def test_cancel_ends_a_running_job_within_seconds(settings: Settings, sqlite: Da
         wait_for(sqlite, job.id, lambda job: job.status == "cancelled", seconds=15)
         assert time.monotonic() - asked < 15
         assert children() == []
+
+
+def test_a_cancellation_between_the_model_and_the_run_s_word_of_it_leaves_neither_model_nor_report(
+    settings: Settings, sqlite: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The worker looks after the run has put both in place, and before it has taken the run's last word."""
+    artifacts = ArtifactStore(settings.artifacts_dir)
+    job = queue_job(settings, sqlite, store_toy_dataset(settings, sqlite))
+    published: list[str] = []
+
+    class Process(TrainingProcess):
+        def next_message(self, timeout_seconds: float) -> Json | None:
+            message = super().next_message(timeout_seconds)
+            if message is None or message["kind"] != "succeeded":
+                return message
+            published.extend([*artifacts.names("models"), *artifacts.names("reports")])
+            with sqlite.write() as tx:
+                jobs.request_cancel(tx, "default", job.id)
+            monkeypatch.setattr(Lease, "due", lambda _: True)
+            return None
+
+    monkeypatch.setattr("worker.spare.TrainingProcess", Process)
+    run_light(monkeypatch, tmp_path / "light")
+    with Worker(settings, sqlite).running():
+        wait_for(sqlite, job.id, lambda job: job.status == "cancelled")
+        wait_until(lambda: artifacts.names("models") == artifacts.names("reports") == [], 5)  # after the job's row
+    assert published == [published[0]] * 2
+
+
+def run_light(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    """Runs train nothing and publish whatever is in the folder `model`."""
+    model.mkdir()
+    (model / MANIFEST).write_text("{}")
+    monkeypatch.setattr("worker.process.PROGRAM", "parts.light_run")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
+    monkeypatch.setenv("LIGHT_MODEL", str(model))
 
 
 def test_a_job_that_fails_after_its_cancellation_was_answered_ends_as_cancelled(

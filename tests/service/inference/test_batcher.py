@@ -44,6 +44,22 @@ class CountingForward:
         return np.array(scores, dtype=np.float32)
 
 
+class HeldForward(CountingForward):
+    """Each pass waits until it is released: what happens meanwhile hangs on no clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.released = threading.Event(), threading.Event()
+
+    def __call__(self, rows: Sequence[Encoding]) -> Scores:
+        self.begun.set()
+        self.released.wait(10)
+        return super().__call__(rows)
+
+    async def has_begun(self) -> None:
+        assert await asyncio.to_thread(self.begun.wait, 10)
+
+
 def row(number: int, length: int = 4) -> Encoding:
     return Encoding([number] + [0] * (length - 1), False)
 
@@ -90,42 +106,43 @@ def test_what_gathers_while_the_engine_is_busy_shares_the_next_pass() -> None:
     asyncio.run(scenario())
 
 
-def test_one_text_at_low_load_does_not_wait() -> None:
+def test_one_text_at_low_load_sets_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        batcher = make(CountingForward())
-        began = time.perf_counter()
-        for number in range(20):
-            await ask(batcher, row(number))
-        assert time.perf_counter() - began < 0.5  # a wait timer of 25 ms would not pass
+        timers: list[object] = []
+        monkeypatch.setattr(asyncio.get_running_loop(), "call_at", lambda *what, **_: timers.append(what))
+        assert await ask(make(CountingForward()), row(1)) == [1.0]
+        assert timers == []
 
     asyncio.run(scenario())
 
 
 def test_a_large_request_lets_small_ones_in_between() -> None:
     async def scenario() -> None:
-        forward = CountingForward(seconds=0.01)
+        forward = HeldForward()
         batcher = make(forward)
         large = asyncio.create_task(ask(batcher, *(row(number) for number in range(1000))))
-        await asyncio.sleep(0.03)
-        began = time.perf_counter()
-        await ask(batcher, row(7))
-        assert time.perf_counter() - began < 0.1
-        assert not large.done()
+        await forward.has_begun()
+        small = asyncio.create_task(ask(batcher, row(5000)))
+        await asyncio.sleep(0)
+        forward.released.set()
+        assert await small == [5000.0]
         assert len(await large) == 1000
+        turn = next(number for number, batch in enumerate(forward.batches) if row(5000) in batch)
+        assert (turn, len(forward.batches)) == (1, 64)  # after the pass that was under way
 
     asyncio.run(scenario())
 
 
 def test_too_much_is_refused_at_once_and_room_comes_back() -> None:
     async def scenario() -> None:
-        batcher = make(CountingForward(seconds=0.2), max_queued_tokens=100)
+        forward = HeldForward()
+        batcher = make(forward, max_queued_tokens=100)
         first = asyncio.create_task(ask(batcher, *(row(number) for number in range(24))))
-        await asyncio.sleep(0.01)
-        began = time.perf_counter()
-        with pytest.raises(Overloaded) as caught:
+        await forward.has_begun()
+        with pytest.raises(Overloaded) as caught:  # while the first still computes
             await ask(batcher, *(row(number) for number in range(2)))
-        assert time.perf_counter() - began < 0.05
         assert caught.value.retry_after == 1
+        forward.released.set()
         await first
         assert await ask(batcher, row(3)) == [3.0]
 
@@ -207,23 +224,37 @@ def test_a_batch_that_cannot_be_planned_leaves_nobody_waiting(monkeypatch: pytes
     asyncio.run(scenario())
 
 
-def test_who_would_wait_too_long_is_refused_at_once_and_who_did_wait_is_told() -> None:
+def test_who_would_wait_too_long_is_refused_at_once() -> None:
     async def scenario() -> None:
-        engine = Engine(64, 10_000, max_wait_seconds=0.5)
-        batcher = Batcher(CountingForward(seconds=0.2), engine)
-        await ask(batcher, row(0, 64))  # shows the pace: 0.2 s for 64 tokens
+        engine, forward = Engine(64, 10_000, max_wait_seconds=5), HeldForward()
+        batcher = Batcher(forward, engine)
+        batcher._pace.note(64, 2)
         accepted = [asyncio.create_task(ask(batcher, row(number, 64))) for number in range(3)]
-        await asyncio.sleep(0.01)
+        await forward.has_begun()
         with pytest.raises(Overloaded) as caught:
             await ask(batcher, row(9, 64))
-        assert caught.value.retry_after == 1
+        assert caught.value.retry_after == 4  # of the 6 s in line, half of what may wait is left by then
+        forward.released.set()
         assert await asyncio.gather(*accepted) == [[0.0], [1.0], [2.0]]
-        slower = CountingForward(seconds=0.8)
-        late = Batcher(slower, engine)  # its pace is not known: too many are let in
-        answers = await asyncio.gather(*(ask(late, row(number, 64)) for number in range(3)), return_exceptions=True)
+        assert engine.seconds_in_line == pytest.approx(0)
+
+    asyncio.run(scenario())
+
+
+def test_who_did_wait_too_long_is_told_so() -> None:
+    """As when the pace is not known yet: too many are let in."""
+
+    async def scenario() -> None:
+        engine, forward = Engine(64, 10_000, max_wait_seconds=0.5), HeldForward()
+        batcher = Batcher(forward, engine)
+        asked = [asyncio.create_task(ask(batcher, row(number, 64))) for number in range(3)]
+        await forward.has_begun()
+        await asyncio.sleep(0.6)
+        forward.released.set()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
         assert answers[0] == [0.0]
         assert [type(answer) for answer in answers[1:]] == [Overloaded, Overloaded]
-        assert len(slower.batches) == 1
+        assert len(forward.batches) == 1
         assert engine.seconds_in_line == pytest.approx(0)
 
     asyncio.run(scenario())
@@ -234,29 +265,24 @@ def test_a_stuck_thread_is_told_to_all_who_wait_and_forgiven_when_it_comes_back(
 ) -> None:
     async def scenario() -> None:
         monkeypatch.setattr("service.inference.batcher.SHORTEST_LIMIT", 0.5)
-        released = threading.Event()
-        engine = Engine(64, 10_000)
-        engine.watch()
-        forward = CountingForward()
-        batcher = Batcher(forward, engine)
+        engine, forward = Engine(64, 10_000), HeldForward()
+        batcher, stuck = Batcher(CountingForward(), engine), Batcher(forward, engine)
         await ask(batcher, row(0))
-
-        def wait_and_compute(rows: Sequence[Encoding]) -> Scores:
-            released.wait(30)
-            return forward(rows)
-
-        stuck = Batcher(wait_and_compute, engine)
-        stuck._pace.note(4, 0.001)
-        waiting = [asyncio.create_task(ask(each, row(1))) for each in (stuck, batcher, stuck)]
-        answers = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
-        assert [type(answer) for answer in answers] == [Unavailable] * 3
-        with pytest.raises(Unavailable):
-            await ask(batcher, row(2))
-        released.set()
-        while engine.stuck:
-            await asyncio.sleep(0.01)
-        assert await ask(batcher, row(2)) == [2.0]
-        engine.close()
+        engine.watch()
+        try:  # else the watch would end pytest itself
+            stuck._pace.note(4, 0.001)
+            waiting = [asyncio.create_task(ask(each, row(1))) for each in (stuck, batcher, stuck)]
+            answers = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+            assert [type(answer) for answer in answers] == [Unavailable] * 3
+            with pytest.raises(Unavailable):
+                await ask(batcher, row(2))
+            forward.released.set()
+            while engine.stuck:
+                await asyncio.sleep(0.01)
+            assert await ask(batcher, row(2)) == [2.0]
+        finally:
+            forward.released.set()
+            engine.close()
 
     asyncio.run(scenario())
 
@@ -272,15 +298,17 @@ def test_a_pass_that_runs_out_of_memory_is_made_in_halves() -> None:
 
 def test_callers_that_left_cost_no_pass_and_leave_no_tokens_behind() -> None:
     async def scenario() -> None:
-        forward = CountingForward(seconds=0.05)
-        engine = Engine(64, 10_000)
+        engine, forward = Engine(64, 10_000), HeldForward()
         batcher = Batcher(forward, engine)
         busy = asyncio.create_task(ask(batcher, row(0)))
-        await asyncio.sleep(0.01)
+        await forward.has_begun()
         leaving = [asyncio.create_task(ask(batcher, row(number))) for number in range(1, 30)]
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+        assert engine.queued_tokens == 30 * 4
         for task in leaving:
             task.cancel()
+        await asyncio.wait(leaving)
+        forward.released.set()
         await asyncio.gather(busy, *leaving, return_exceptions=True)
         assert await ask(batcher, row(99)) == [99.0]
         assert {encoding.ids[0] for batch in forward.batches for encoding in batch} == {0, 99}
