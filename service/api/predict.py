@@ -16,7 +16,8 @@ from service.api.observe import PREDICTED_TEXTS
 from service.api.predict_lines import ANSWERED, DOCUMENTED, OPTIONS
 from service.api.problems import responses
 from service.api.query import refuse_unknown
-from service.api.text_lines import MEDIA_TYPES, why_no_text
+from service.api.text_lines import MEDIA_TYPES
+from service.api.text_rows import why_no_text
 from service.errors import Detail, TooLarge, Unacceptable
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
 from service.inference.shelf import Loaded

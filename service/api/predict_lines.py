@@ -24,7 +24,8 @@ from service.api.negotiate import NEGOTIATED, preferred
 from service.api.observe import PREDICTED_TEXTS
 from service.api.predict_table import Answer, Answered, Table
 from service.api.query import refuse_unknown
-from service.api.text_lines import MEDIA_TYPES, NDJSON, TABLES, Fault, Row, read_rows
+from service.api.text_lines import MEDIA_TYPES, NDJSON, TABLES, read_rows
+from service.api.text_rows import Fault, Row
 from service.errors import Detail, InferenceFailed, Overloaded, Unacceptable
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
 from service.inference.shelf import Loaded

@@ -5,7 +5,8 @@ import io
 import re
 from collections.abc import Sequence
 
-from service.api.text_lines import TABLES, Fault, Row, Rows
+from service.api.text_lines import TABLES
+from service.api.text_rows import Fault, Row, Rows
 from service.errors import InferenceFailed
 from service.inference.predictions import Prediction
 from service.store.records import Task

@@ -18,7 +18,7 @@ from service.api import predict_lines
 from service.api.context import Context
 from service.api.predict_lines import OPTIONS, ROWS
 from service.api.predict_table import Table
-from service.api.text_lines import Row, Rows
+from service.api.text_rows import Row, Rows
 from service.inference.predictions import Prediction
 
 NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv; charset=utf-8"}
@@ -116,10 +116,6 @@ def test_lines_of_separators_at_the_end_are_no_rows(serving: TestClient) -> None
     assert ["error" in line for line in lines] == [False, True, False]
 
 
-def test_carriage_returns_alone_are_told_in_our_words(serving: TestClient) -> None:
-    assert "save the file with line ends of Windows" in ask(serving, "text\none\rtwo\r", CSV)[-1]["error"]["message"]
-
-
 def test_an_empty_line_of_a_table_is_a_row_but_at_its_end(serving: TestClient) -> None:
     """What a spreadsheet makes of an empty cell; were it passed over, the rows behind it would have other numbers."""
     lines = ask(serving, 'text\n\napple\n \r\n""\napple\n\n \n\n', CSV)
@@ -161,14 +157,34 @@ def test_a_body_without_texts_is_refused(serving: TestClient, body: str, headers
     error_of(serving.post("/predict?model=fruit", content=body, headers=headers), 400, "body_unreadable")
 
 
-def test_a_file_that_breaks_off_says_where(serving: TestClient) -> None:
-    first, second = ask(serving, 'text\napple\n"open', CSV)
-    assert first["label"]
-    assert "quotation mark" in second["error"]["message"]
-    first, second = ask(serving, b"text\napple\n\xff\xfe\n", CSV)[-2:]
-    assert "UTF-8" in second["error"]["message"]
-    first, second = ask(serving, 'text\napple\n"' + "never closed\n" * 2000, CSV)
-    assert "too long" in second["error"]["message"]
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ("Rühe\n".encode("latin-1"), 'save the file as UTF-8 (in Excel as "CSV UTF-8")'),
+        (b'"open, and\nthe rest\n', "is a quotation mark left open?"),
+        (b'"to be" or not\n', "is a quotation mark left open?"),
+        (b'"' + b"never closed\n" * 2000, "the row is too long"),
+        (b"x" * 20_000, "the row is too long"),
+        (b"one\rtwo\r", "save the file with line ends of Windows"),
+    ],
+)
+def test_a_table_that_cannot_be_read_to_its_end_is_refused_before_any_answer(
+    serving: TestClient, bad: bytes, told: str
+) -> None:
+    """Behind more rows than are in work at once, and than are kept in memory; it says where, and what to do."""
+    body = b'text\n"an\napple"\n' + b"an apple\n" * 200_000 + bad + (b"\nan apple" if b'"' not in bad else b"")
+    for accept in ("*/*", "text/csv"):
+        response = serving.post("/predict?model=fruit", content=body, headers=CSV | {"Accept": accept})
+        error = error_of(response, 422, "request_invalid")
+        assert "line 200004: " in error["message"]
+        assert told in error["message"]
+        assert error["details"] == [{"line": 200_004, "message": error["message"].partition(": ")[2]}]
+
+
+def test_a_header_that_cannot_be_read_is_refused(serving: TestClient) -> None:
+    for body in ("text\nRühe\n".encode("utf-16"), b'id,"text\n1,apple\n'):
+        error = error_of(serving.post("/predict?model=fruit", content=body, headers=CSV), 422, "request_invalid")
+        assert error["details"][0]["line"] == 1
 
 
 # -- tables out -----------------------------------------------------------------------------------------
@@ -218,11 +234,9 @@ def test_several_labels_of_a_row_are_joined_as_data_sets_have_them(serving: Test
 
 
 def test_a_row_that_is_refused_keeps_its_place_and_its_cells(serving: TestClient) -> None:
-    table = rows_of(ask_for_table(serving, 'id,text\n1,apple\n2,\n3,a, b\n4\n5,rain\n6,"open'))
-    assert [row[:2] for row in table[1:]] == [
-        *(["1", "apple"], ["2", ""], ["3", "a"], ["4", ""], ["5", "rain"], ["", ""])
-    ]
-    told = ["", "is empty", "has 3 cells", "has 1 cells", "", "line 7: "]
+    table = rows_of(ask_for_table(serving, "id,text\n1,apple\n2,\n3,a, b\n4\n5,rain\n"))
+    assert [row[:2] for row in table[1:]] == [*(["1", "apple"], ["2", ""], ["3", "a"], ["4", ""], ["5", "rain"])]
+    told = ["", "is empty", "has 3 cells", "has 1 cells", ""]
     for row, begin in zip(table[1:], told, strict=True):
         assert row[-1].startswith(begin)
         assert bool(row[-1]) is bool(begin) is not bool(row[2])
