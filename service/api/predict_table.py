@@ -33,8 +33,20 @@ class Table:
         written.write("" if first else self._mark)
         writer = csv.writer(written, delimiter=self._delimiter)
         writer.writerows([] if first else [self._header])
-        writer.writerows([*row.cells, *_cells(answer)] for row, answer in piece)
+        writer.writerows([*row.cells, *self._predicted(answer)] for row, answer in piece)
         return written.getvalue().encode()
+
+    def _predicted(self, answer: Answer) -> list[str]:
+        """Labels, scores, truncated, error. Several labels are joined as data sets have them, their scores likewise."""
+        if isinstance(answer, Fault | InferenceFailed):
+            return ["", "", "", str(answer)]
+        scores = (self._number(answer.scores[label]) for label in answer.labels)
+        return [_no_formula("|".join(answer.labels)), "|".join(scores), str(answer.truncated).lower(), ""]
+
+    def _number(self, number: float) -> str:
+        """Whoever writes semicolons between cells does so because a comma begins decimals there."""
+        written = f"{number:.6g}"
+        return written.replace(".", ",") if self._delimiter == ";" else written
 
 
 def _new_names(taken: Sequence[str], wanted: Sequence[str]) -> list[str]:
@@ -46,16 +58,6 @@ def _new_names(taken: Sequence[str], wanted: Sequence[str]) -> list[str]:
             name = f"predicted_{name}"
         names.append(name)
     return names
-
-
-def _cells(answer: Answer) -> list[str]:
-    """Labels, scores, truncated, error. Several labels are joined as data sets have them, their scores likewise."""
-    if isinstance(answer, Fault):
-        return ["", "", "", str(answer)]
-    if isinstance(answer, InferenceFailed):
-        return ["", "", "", answer.message]
-    scores = (f"{answer.scores[label]:.6g}" for label in answer.labels)
-    return [_no_formula("|".join(answer.labels)), "|".join(scores), str(answer.truncated).lower(), ""]
 
 
 def _no_formula(cell: str) -> str:

@@ -258,6 +258,19 @@ def test_a_spreadsheet_gets_back_what_it_sent(serving: TestClient) -> None:
     assert ask_for_table(serving, as_tabs.encode(), kind=TSV).startswith("\ufeffid,text,label,")
 
 
+def test_between_semicolons_scores_have_a_decimal_comma(serving: TestClient) -> None:
+    """As the programs read them that write tables so: Excel where a comma begins decimals, and R's `read.csv2`."""
+    for model, query in (("fruit", {}), ("moods", {"threshold": 0})):
+        asked = {"model": model, **query}
+        commas, points = (
+            rows_of(ask_for_table(serving, "id;text\n1.5;apple\n", accept, **asked), delimiter)
+            for accept, delimiter in (("text/csv", ";"), ("text/tab-separated-values", "\t"))
+        )
+        assert commas[1][:3] == points[1][:3]
+        assert points[1][3].count(".") == points[1][3].count("|") + 1
+        assert commas[1][3] == points[1][3].replace(".", ",")
+
+
 @pytest.mark.parametrize(("label", "cell"), [
     ("=1+1", "'=1+1"), ("@x", "'@x"), ("+x", "'+x"), ("-x", "'-x"), ("-1+1", "'-1+1"), ("\tx", "'\tx"),
     ("＝1", "'＝1"), ("＠x", "'＠x"), ("-1", "-1"), ("+0.5", "+0.5"), ("a=b", "a=b"),
