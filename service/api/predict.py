@@ -13,7 +13,7 @@ from service.api.guard import REFUSALS, Predictor
 from service.api.json_route import JsonRoute
 from service.api.leaving import unless_left
 from service.api.observe import PREDICTED_TEXTS
-from service.api.predict_lines import ANSWERED, DOCUMENTED, OPTIONS
+from service.api.predict_options import ANSWERED, DOCUMENTED
 from service.api.problems import responses
 from service.api.query import refuse_unknown
 from service.api.text_lines import MEDIA_TYPES
@@ -53,6 +53,9 @@ class PredictBody(Body):
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
+OPTIONS = tuple(name for name in PredictBody.model_fields if name != "texts")
+
+
 class AnsweringModel(BaseModel):
     id: str
     name: str
@@ -83,9 +86,9 @@ class PredictView(BaseModel):
 async def predict(body: PredictBody, request: Request, context: In, access: Predictor) -> Response:
     """Labels for texts, in the order asked. A name answers with its best version.
 
-    Any number of texts may be sent as NDJSON (`{"text": "…"}` a line), CSV or TSV, with `model`, `top_k` and
-    `threshold` in the query; the answer then is NDJSON, a line for each row, or for a table with `Accept: text/csv` or
-    `text/tab-separated-values` that table with labels and scores in columns after its own.
+    Any number of texts may be sent as NDJSON (`{"text": "…"}` a line), CSV or TSV, with the options in the query; the
+    answer then is NDJSON, a line for each row, or for a table with `Accept: text/csv` or `text/tab-separated-values`
+    that table with labels and scores in columns after its own, and with `scores=all` the score of each label too.
     """
     refuse_unknown(request, (), f"beside a body of JSON the options {', '.join(OPTIONS)} are keys of it")
     context.engine.must_have_room()  # before any work: in an overload, refusals must cost little

@@ -20,12 +20,14 @@ _FORMULA = re.compile(r"[=@＝＋－＠\t\r]|[+-](?!\d+([.,]\d+)?$)")
 
 class Table:
     """Writes rows as `media_type`. What a spreadsheet put there it gets back: a semicolon that ended cells, and a byte
-    order mark."""
+    order mark. `each`: labels that have a column of their own, for their score in every row."""
 
-    def __init__(self, sent: Rows, media_type: str, task: Task) -> None:
+    def __init__(self, sent: Rows, media_type: str, task: Task, each: Sequence[str] = ()) -> None:
         self._delimiter = ";" if (media_type, sent.delimiter) == ("text/csv", ";") else TABLES[media_type]
         self._mark = "\ufeff" if sent.marked else ""
-        self._header = [*sent.header, *_new_names(sent.header, [*COLUMNS[task], "truncated", "error"])]
+        self._each = each
+        names = [*COLUMNS[task], "truncated", "error", *map(_no_formula, each)]
+        self._header = [*sent.header, *_new_names(sent.header, names)]
 
     def write(self, first: int, piece: Sequence[Answered]) -> bytes:
         """`first`: the number of the first row; the header comes before number 0."""
@@ -39,9 +41,11 @@ class Table:
     def _predicted(self, answer: Answer) -> list[str]:
         """Labels, scores, truncated, error. Several labels are joined as data sets have them, their scores likewise."""
         if isinstance(answer, Fault | InferenceFailed):
-            return ["", "", "", str(answer)]
-        scores = (self._number(answer.scores[label]) for label in answer.labels)
-        return [_no_formula("|".join(answer.labels)), "|".join(scores), str(answer.truncated).lower(), ""]
+            return ["", "", "", str(answer), *("" for _ in self._each)]
+        scores = {label: self._number(score) for label, score in answer.scores.items()}
+        own = "|".join(scores[label] for label in answer.labels)
+        each = (scores[label] for label in self._each)
+        return [_no_formula("|".join(answer.labels)), own, str(answer.truncated).lower(), "", *each]
 
     def _number(self, number: float) -> str:
         """Whoever writes semicolons between cells does so because a comma begins decimals there."""
@@ -54,8 +58,9 @@ def _new_names(taken: Sequence[str], wanted: Sequence[str]) -> list[str]:
     known = {name.casefold() for name in taken}
     names = []
     for name in wanted:
-        while name in known:
+        while name.casefold() in known:
             name = f"predicted_{name}"
+        known.add(name.casefold())
         names.append(name)
     return names
 

@@ -39,8 +39,8 @@ def trimmed(cells: list[str], least: int) -> list[str]:
 
 
 class TableLines:
-    """What a CSV reader reads; at each row call `end_row`. One that has `read` too much since its last row is refused: it
-    is looking for the end of a quotation, and would take the whole file into memory.
+    """What a CSV reader reads; at each row call `end_row`. One that has `read` too much since its last row is refused:
+    it is looking for the end of a quotation, and would take the whole file into memory.
 
     Raises: csv.Error; UnicodeDecodeError.
     """

@@ -16,7 +16,8 @@ from parts.toy_text import choosing
 from parts.wire import error_of
 from service.api import predict_lines
 from service.api.context import Context
-from service.api.predict_lines import OPTIONS, ROWS
+from service.api.predict_lines import ROWS
+from service.api.predict_options import OPTIONS
 from service.api.predict_table import Table
 from service.api.text_rows import Row, Rows
 from service.inference.predictions import Prediction
@@ -135,7 +136,7 @@ def test_an_option_that_there_is_none_of_is_not_ignored(serving: TestClient, que
     response = serving.post(f"/predict?model=fruit&{query}", content='"apple"', headers=NDJSON)
     error = error_of(response, 422, "request_invalid")
     assert [detail["field"] for detail in error["details"]] == [query.split("&")[-1].partition("=")[0]]
-    assert "the options are model, top_k, threshold" in error["message"]
+    assert "the options are model, top_k, threshold, scores" in error["message"]
 
 
 def test_one_bad_row_costs_its_neighbours_nothing(serving: TestClient) -> None:
@@ -258,10 +259,43 @@ def test_a_spreadsheet_gets_back_what_it_sent(serving: TestClient) -> None:
     assert ask_for_table(serving, as_tabs.encode(), kind=TSV).startswith("\ufeffid,text,label,")
 
 
+def test_each_label_may_have_a_column_for_its_score(serving: TestClient) -> None:
+    """So that rows can be sorted by it, those without any label too; a row that is refused has empty cells there."""
+    for model in ("fruit", "moods"):
+        query: dict[str, Any] = {"model": model} | ({"threshold": 1} if model == "moods" else {})
+        body = "Animal,text\nx,apple\ny,\n"
+        header, row, refused = rows_of(ask_for_table(serving, body, scores="all", **query))
+        usual, first, _ = rows_of(ask_for_table(serving, body, **query))
+        assert header == [*usual, "predicted_animal", "fruit", "weather"]
+        assert row[: len(first)] == first
+        assert refused[-4:] == ["is empty", "", "", ""]
+        line, _ = ask(serving, body, CSV, **query)
+        assert list(map(float, row[-3:])) == pytest.approx([line["scores"][label] for label in LABELS], abs=0.01)
+
+
+def test_a_label_as_the_name_of_a_column_is_no_formula_and_no_name_that_is_taken() -> None:
+    labels = ["=1+1", "A", "Score", "a", "text"]
+    prediction = Prediction("a", ["a"], dict.fromkeys(labels, 0.25), 1, False)
+    written = Table(Rows(iter(()), ["text"], ";"), "text/csv", "choosing", labels).write(
+        0, [(Row("x", ["x"]), prediction)]
+    )
+    header, row = rows_of(written.decode(), ";")
+    assert header[5:] == ["'=1+1", "A", "predicted_Score", "predicted_a", "predicted_text"]
+    assert row[5:] == ["0,25"] * 5
+
+
+def test_lines_of_json_have_all_scores_anyway(serving: TestClient) -> None:
+    assert ask(serving, '"apple"', scores="all") == ask(serving, '"apple"')
+    for headers in (NDJSON, CSV | {"Accept": "text/csv"}):
+        response = serving.post("/predict?model=fruit&scores=all&top_k=1", content='"text"', headers=headers)
+        error = error_of(response, 422, "request_invalid")
+        assert "leave one of the two out" in error["details"][0]["message"]
+
+
 def test_between_semicolons_scores_have_a_decimal_comma(serving: TestClient) -> None:
     """As the programs read them that write tables so: Excel where a comma begins decimals, and R's `read.csv2`."""
     for model, query in (("fruit", {}), ("moods", {"threshold": 0})):
-        asked = {"model": model, **query}
+        asked: dict[str, Any] = {"model": model, **query}
         commas, points = (
             rows_of(ask_for_table(serving, "id;text\n1.5;apple\n", accept, **asked), delimiter)
             for accept, delimiter in (("text/csv", ";"), ("text/tab-separated-values", "\t"))
@@ -298,7 +332,7 @@ def test_the_options_of_lines_are_documented(serving: TestClient) -> None:
     assert [(part["name"], part["in"], part.get("required", False)) for part in parameters] == [
         (name, "query", False) for name in OPTIONS
     ]
-    for wrong in ({"top_k": 0}, {"threshold": 1.01}, {"model": "x" * 111}):
+    for wrong in ({"top_k": 0}, {"threshold": 1.01}, {"model": "x" * 111}, {"scores": "some"}):
         error_of(serving.post("/predict", params=wrong, content='"apple"', headers=NDJSON), 422, "request_invalid")
 
 
