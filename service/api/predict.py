@@ -31,7 +31,10 @@ BESIDE_TEXTS = 100  # values of a body; the other fields have not nearly so many
 class TextsRoute(JsonRoute):
     """Far more texts than are taken are refused unread; `_check_texts` tells exactly of a few more."""
 
-    takes = f"{JsonRoute.takes}, or with a text a line as one of {', '.join(MEDIA_TYPES)}"
+    takes = (
+        f"{JsonRoute.takes}, or as lines, a table or a workbook (.xlsx) of texts, with a header Content-Type of "
+        + " or ".join(MEDIA_TYPES)
+    )
 
     def most_values(self, settings: Settings, /) -> int:
         return settings.max_texts + BESIDE_TEXTS
@@ -86,9 +89,10 @@ class PredictView(BaseModel):
 async def predict(body: PredictBody, request: Request, context: In, access: Predictor) -> Response:
     """Labels for texts, in the order asked. A name answers with its best version.
 
-    Any number of texts may be sent as NDJSON (`{"text": "…"}` a line), CSV or TSV, with the options in the query; the
-    answer then is NDJSON, a line for each row, or for a table with `Accept: text/csv` or `text/tab-separated-values`
-    that table with labels and scores in columns after its own, and with `scores=all` the score of each label too.
+    Any number of texts may be sent as NDJSON (`{"text": "…"}` a line), CSV, TSV or a workbook, with the options in the
+    query; the answer then is NDJSON, a line for each row, or for a table or workbook with `Accept: text/csv` or
+    `text/tab-separated-values` that table with labels and scores in columns after its own, and with `scores=all` the
+    score of each label too.
     """
     refuse_unknown(request, (), f"beside a body of JSON the options {', '.join(OPTIONS)} are keys of it")
     context.engine.must_have_room()  # before any work: in an overload, refusals must cost little

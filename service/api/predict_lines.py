@@ -1,4 +1,4 @@
-"""`/predict` for any number of texts: NDJSON, CSV or TSV in, a line out for each row, in constant memory."""
+"""`/predict` for any number of texts: NDJSON, a table or a workbook in, a line out for each row, in constant memory."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from service.api.observe import PREDICTED_TEXTS
 from service.api.predict_options import OPTIONS, form_of_answer
 from service.api.predict_table import Answer, Answered, Table
 from service.api.query import refuse_unknown
-from service.api.text_lines import MEDIA_TYPES, NDJSON, read_rows
+from service.api.text_lines import MEDIA_TYPES, TABLES, read_rows
 from service.api.text_rows import Fault, Row
 from service.errors import InferenceFailed, Overloaded
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
@@ -57,12 +57,13 @@ async def predict_lines(
     top_k: Annotated[int | None, Query(ge=1)] = None,
     threshold: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
     scores: Annotated[Literal["all"] | None, Query()] = None,
+    delimiter: Annotated[Literal[",", ";"] | None, Query()] = None,
 ) -> StreamingResponse:
     """The body is taken in whole before the first answer, for most clients read nothing while they send: were
     answers held back by that, and the body by the answers, both would wait for ever."""
     refuse_unknown(request, OPTIONS, f"the options are {', '.join(OPTIONS)}")
     kind = content_type(request.scope)
-    media_type = form_of_answer(request, kind, top_k, scores)
+    media_type = form_of_answer(request, kind, top_k, scores, delimiter)
     loaded = await context.shelf.take(access.project, model)
     body: IO[bytes] = tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)  # noqa: SIM115  (closed with the answer)
     try:
@@ -75,7 +76,8 @@ async def predict_lines(
         raise
     record = loaded.record
     each = record.labels if scores else ()
-    write = _written if media_type == NDJSON[0] else Table(found, media_type, record.task, each).write
+    in_table = media_type in TABLES
+    write = Table(found, media_type, record.task, each, delimiter).write if in_table else _written
     return StreamingResponse(
         _answer(body, found.rows, loaded, threshold, top_k, write),
         media_type=media_type,

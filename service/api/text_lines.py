@@ -1,4 +1,4 @@
-"""The texts of a prediction too long for one JSON body: NDJSON, CSV or TSV, read from a file piece by piece."""
+"""The texts of a prediction too long for one JSON body: NDJSON, CSV, TSV or a workbook, read from a file row by row."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -6,7 +6,7 @@ from itertools import chain
 from typing import IO
 
 from service.api.text_rows import Fault, Row, Rows, why_no_text
-from service.api.text_tables import read_table
+from service.api.text_tables import read_table, read_workbook
 from service.datasets.formats import EXTENSION_OF_TYPE
 from service.datasets.json_text import parse_json
 from service.datasets.lines import bounded_lines, row_bytes
@@ -14,16 +14,22 @@ from service.errors import ClassiglotError, Unreadable
 
 NDJSON = tuple(kind for kind, extension in EXTENSION_OF_TYPE.items() if extension == ".jsonl")
 TABLES = {"text/csv": ",", "text/tab-separated-values": "\t"}
-MEDIA_TYPES = (*NDJSON, *TABLES)
+WORKBOOK = next(kind for kind, extension in EXTENSION_OF_TYPE.items() if extension == ".xlsx")
+MEDIA_TYPES = (*NDJSON, *TABLES, WORKBOOK)
 
 
 def read_rows(file: IO[bytes], media_type: str, longest: int) -> Rows:
-    """`longest`: bytes of a text. Raises at once: Unreadable, when no row or text column is there; Unacceptable, when a
-    table cannot be read to its end."""
-    found = read_table(file, TABLES[media_type], longest) if media_type in TABLES else Rows(_of_ndjson(file, longest))
+    """`longest`: bytes of a text. Raises at once: Unreadable, when no row or text column is there; and what
+    `read_table` and `read_workbook` do."""
+    if media_type == WORKBOOK:
+        found = read_workbook(file)
+    elif media_type in TABLES:
+        found = read_table(file, TABLES[media_type], longest)
+    else:
+        found = Rows(_of_ndjson(file, longest))
     first = next(found.rows, None)
     if first is None:
-        raise Unreadable("there is no text in the body; send one a line")
+        raise Unreadable("there is no text in the body; send one in each line or row")
     return replace(found, rows=(_checked(row, longest) for row in chain([first], found.rows)))
 
 

@@ -20,12 +20,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """`header`, `delimiter` and whether there is a byte order mark, which Excel wants, are a table's."""
+    """`header`, `delimiter` and whether there is a byte order mark, which Excel wants, are a table's. `shown`: its
+    cells are what a workbook shows, and were never written as CSV."""
 
     rows: Iterator[Row]
     header: Sequence[str] = ()
     delimiter: str = ""
     marked: bool = False
+    shown: bool = False
 
 
 def why_no_text(text: str, longest: int) -> Fault | None:

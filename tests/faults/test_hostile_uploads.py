@@ -266,7 +266,7 @@ FORMULAS = ["=1+1", "+SUM(A1)", "-2+3", "@SUM(1)", '=HYPERLINK("http://evil.exam
 
 
 def test_formulas_are_texts_like_any_other(small: Deployment) -> None:
-    """B35: taken, because nothing here writes a table that a spreadsheet would open."""
+    """B35: taken; where a table is written that a spreadsheet may open, labels are guarded (`predict_table.py`)."""
     rows = [
         json.dumps({"text": f"{formula} {number}", "label": FORMULAS[number % 2]})
         for number, formula in enumerate(FORMULAS * 5)

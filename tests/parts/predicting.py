@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv; charset=utf-8"}
 TSV = {"Content-Type": "text/tab-separated-values"}
+XLSX = {"Content-Type": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}
 
 
 def ask(client: TestClient, body: str | bytes, headers: dict[str, str] = NDJSON, **query: Any) -> list[dict[str, Any]]:
