@@ -19,7 +19,7 @@ from service.api.body_limit import content_type
 from service.api.context import In
 from service.api.fields import ModelName
 from service.api.guard import Predictor
-from service.api.negotiate import NEGOTIATED
+from service.api.negotiate import STREAMED
 from service.api.observe import PREDICTED_TEXTS
 from service.api.predict_options import OPTIONS, form_of_answer
 from service.api.predict_table import Answer, Answered, Table
@@ -81,7 +81,7 @@ async def predict_lines(
     return StreamingResponse(
         _answer(body, found.rows, loaded, threshold, top_k, write),
         media_type=media_type,
-        headers=NEGOTIATED | {"Model-Id": record.id, "Model-Version": str(record.version)},
+        headers=STREAMED | {"Model-Id": record.id, "Model-Version": str(record.version)},
     )
 
 

@@ -153,6 +153,15 @@ def test_an_answer_names_its_model(serving: TestClient) -> None:
     assert (known["name"], str(known["version"])) == ("fruit", response.headers["Model-Version"])
 
 
+@pytest.mark.parametrize("accept", ["*/*", "text/csv"])
+def test_no_proxy_is_to_hold_an_answer_back(serving: TestClient, accept: str) -> None:
+    """nginx would, until its buffers are full."""
+    headers = CSV | {"Accept": accept}
+    response = serving.post("/predict?model=fruit", content="text\napple\n", headers=headers)
+    assert (response.status_code, response.headers["x-accel-buffering"]) == (200, "no")
+    assert response.headers["vary"] == "Accept, Authorization, X-API-Key"
+
+
 def test_no_more_than_the_limit_is_taken(make_client: Callable[..., TestClient]) -> None:
     client = make_client(max_upload_bytes=1000)
     context: Context = client.app.state.context  # type: ignore[attr-defined]
