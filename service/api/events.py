@@ -14,7 +14,7 @@ from service.api.fields import DIGITS, Id, NeverNull, PageOf, Time, rfc3339
 from service.api.following import News
 from service.api.guard import REFUSALS, Reader, credentials_of
 from service.api.jobs import find_job
-from service.api.negotiate import NEGOTIATED, preferred
+from service.api.negotiate import NEGOTIATED, STREAMED, preferred
 from service.api.problems import responses
 from service.errors import ClassiglotError, Unavailable
 from service.store import events as event_rows
@@ -73,7 +73,7 @@ async def list_events(
     if job.status in FINAL and start >= job.last_event:
         return Response(status_code=204, headers=NEGOTIATED)  # tells an EventSource that asks again to stop asking
     return EventSourceResponse(
-        _stream(context, request, access.project, job_id, start), headers=NEGOTIATED | {"Cache-Control": "no-store"}
+        _stream(context, request, access.project, job_id, start), headers=STREAMED | {"Cache-Control": "no-store"}
     )
 
 

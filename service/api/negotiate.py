@@ -10,6 +10,8 @@ from starlette.staticfiles import NotModifiedResponse
 # An answer that comes in several forms is kept apart by what chose the form, and by whose it is; and no cache gives it
 # out unasked: a browser would show the page to a script that asks for JSON.
 NEGOTIATED = {"Vary": "Accept, Authorization, X-API-Key", "Cache-Control": "private, no-cache"}
+# One that is sent as it comes about: nginx would hold back its pieces until a buffer of its own is full.
+STREAMED = NEGOTIATED | {"X-Accel-Buffering": "no"}
 _QUALITY = re.compile(r"0(\.\d*)?|1(\.0*)?")
 
 

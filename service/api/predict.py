@@ -13,10 +13,11 @@ from service.api.guard import REFUSALS, Predictor
 from service.api.json_route import JsonRoute
 from service.api.leaving import unless_left
 from service.api.observe import PREDICTED_TEXTS
-from service.api.predict_lines import ANSWERED, DOCUMENTED, OPTIONS
+from service.api.predict_options import ANSWERED, DOCUMENTED
 from service.api.problems import responses
 from service.api.query import refuse_unknown
-from service.api.text_lines import MEDIA_TYPES, why_no_text
+from service.api.text_lines import MEDIA_TYPES
+from service.api.text_rows import why_no_text
 from service.errors import Detail, TooLarge, Unacceptable
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
 from service.inference.shelf import Loaded
@@ -30,7 +31,10 @@ BESIDE_TEXTS = 100  # values of a body; the other fields have not nearly so many
 class TextsRoute(JsonRoute):
     """Far more texts than are taken are refused unread; `_check_texts` tells exactly of a few more."""
 
-    takes = f"{JsonRoute.takes}, or with a text a line as one of {', '.join(MEDIA_TYPES)}"
+    takes = (
+        f"{JsonRoute.takes}, or as lines, a table or a workbook (.xlsx) of texts, with a header Content-Type of "
+        + " or ".join(MEDIA_TYPES)
+    )
 
     def most_values(self, settings: Settings, /) -> int:
         return settings.max_texts + BESIDE_TEXTS
@@ -50,6 +54,9 @@ class PredictBody(Body):
     model: ModelName | None = Field(default=None, description="a name, `name:version` or an id")
     top_k: int | None = Field(default=None, ge=1)
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+OPTIONS = tuple(name for name in PredictBody.model_fields if name != "texts")
 
 
 class AnsweringModel(BaseModel):
@@ -82,9 +89,10 @@ class PredictView(BaseModel):
 async def predict(body: PredictBody, request: Request, context: In, access: Predictor) -> Response:
     """Labels for texts, in the order asked. A name answers with its best version.
 
-    Any number of texts may be sent as NDJSON (`{"text": "…"}` a line), CSV or TSV, with `model`, `top_k` and
-    `threshold` in the query; the answer then is NDJSON, a line for each row, or for a table with `Accept: text/csv` or
-    `text/tab-separated-values` that table with labels and scores in columns after its own.
+    Any number of texts may be sent as NDJSON (`{"text": "…"}` a line), CSV, TSV or a workbook, with the options in the
+    query; the answer then is NDJSON, a line for each row, or for a table or workbook with `Accept: text/csv` or
+    `text/tab-separated-values` that table with labels and scores in columns after its own, and with `scores=all` the
+    score of each label too.
     """
     refuse_unknown(request, (), f"beside a body of JSON the options {', '.join(OPTIONS)} are keys of it")
     context.engine.must_have_room()  # before any work: in an overload, refusals must cost little

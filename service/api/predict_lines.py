@@ -1,4 +1,4 @@
-"""`/predict` for any number of texts: NDJSON, CSV or TSV in, a line out for each row, in constant memory."""
+"""`/predict` for any number of texts: NDJSON, a table or a workbook in, a line out for each row, in constant memory."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
 from itertools import islice
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
@@ -15,17 +15,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Match
 from starlette.types import Scope
 
-from service.api import examples
 from service.api.body_limit import content_type
 from service.api.context import In
-from service.api.fields import MAX_WANTED, ModelName
+from service.api.fields import ModelName
 from service.api.guard import Predictor
-from service.api.negotiate import NEGOTIATED, preferred
+from service.api.negotiate import STREAMED
 from service.api.observe import PREDICTED_TEXTS
+from service.api.predict_options import OPTIONS, form_of_answer
 from service.api.predict_table import Answer, Answered, Table
 from service.api.query import refuse_unknown
-from service.api.text_lines import MEDIA_TYPES, NDJSON, TABLES, Fault, Row, read_rows
-from service.errors import Detail, InferenceFailed, Overloaded, Unacceptable
+from service.api.text_lines import MEDIA_TYPES, TABLES, read_rows
+from service.api.text_rows import Fault, Row
+from service.errors import InferenceFailed, Overloaded
 from service.inference.predictions import Encoding, Prediction, Scores, read_predictions
 from service.inference.shelf import Loaded
 from service.logs import get_logger
@@ -45,26 +46,6 @@ class LinesRoute(APIRoute):
 
 
 router = APIRouter(tags=["predict"], route_class=LinesRoute)
-_FORMS: dict[str, dict[str, Any]] = {  # of the options: here in the query, beside JSON in the body
-    "model": {"type": "string", "maxLength": MAX_WANTED},
-    "top_k": {"type": "integer", "minimum": 1},
-    "threshold": {"type": "number", "minimum": 0, "maximum": 1},
-}
-OPTIONS = tuple(_FORMS)
-_NDJSON = {"type": "string", "description": '{"text": "…"} a line', "examples": [examples.NDJSON]}
-_TABLE = {"type": "string", "description": "with a header that names `text`", "examples": [examples.TABLE]}
-ANSWERED: dict[int | str, dict[str, Any]] = {
-    200: {"content": {kind: {"schema": {"type": "string"}} for kind in (NDJSON[0], *TABLES)}}
-}
-DOCUMENTED = {  # beside the JSON body, which has the same path
-    "parameters": [
-        {"name": name, "in": "query", "description": "for a body of lines; a JSON body has it as a key", "schema": form}
-        for name, form in _FORMS.items()
-    ],
-    "requestBody": {
-        "content": {"application/x-ndjson": {"schema": _NDJSON}} | {kind: {"schema": _TABLE} for kind in TABLES}
-    },
-}
 
 
 @router.post("/predict", include_in_schema=False, response_class=StreamingResponse)
@@ -75,12 +56,14 @@ async def predict_lines(
     model: Annotated[ModelName | None, Query()] = None,
     top_k: Annotated[int | None, Query(ge=1)] = None,
     threshold: Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)] = None,
+    scores: Annotated[Literal["all"] | None, Query()] = None,
+    delimiter: Annotated[Literal[",", ";"] | None, Query()] = None,
 ) -> StreamingResponse:
     """The body is taken in whole before the first answer, for most clients read nothing while they send: were
     answers held back by that, and the body by the answers, both would wait for ever."""
     refuse_unknown(request, OPTIONS, f"the options are {', '.join(OPTIONS)}")
     kind = content_type(request.scope)
-    media_type = _form_of_answer(request, kind, top_k)
+    media_type = form_of_answer(request, kind, top_k, scores, delimiter)
     loaded = await context.shelf.take(access.project, model)
     body: IO[bytes] = tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)  # noqa: SIM115  (closed with the answer)
     try:
@@ -92,21 +75,14 @@ async def predict_lines(
         body.close()
         raise
     record = loaded.record
-    write = _written if media_type == NDJSON[0] else Table(found, media_type, record.task).write
+    each = record.labels if scores else ()
+    in_table = media_type in TABLES
+    write = Table(found, media_type, record.task, each, delimiter).write if in_table else _written
     return StreamingResponse(
         _answer(body, found.rows, loaded, threshold, top_k, write),
         media_type=media_type,
-        headers=NEGOTIATED | {"Model-Id": record.id, "Model-Version": str(record.version)},
+        headers=STREAMED | {"Model-Id": record.id, "Model-Version": str(record.version)},
     )
-
-
-def _form_of_answer(request: Request, kind: str, top_k: int | None) -> str:
-    """Lines of JSON, unless a table is sent and a table is asked for. Raises: Unacceptable."""
-    media_type = preferred(request, [NDJSON[0], *(TABLES if kind in TABLES else ())])
-    if media_type in TABLES and top_k is not None:
-        message = f"bounds scores, and a table has those of a row's labels alone; leave it out, or accept {NDJSON[0]}"
-        raise Unacceptable(f"the request was refused: top_k {message}", details=[Detail(message, field="top_k")])
-    return media_type
 
 
 async def _answer(

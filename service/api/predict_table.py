@@ -5,7 +5,8 @@ import io
 import re
 from collections.abc import Sequence
 
-from service.api.text_lines import TABLES, Fault, Row, Rows
+from service.api.text_lines import TABLES
+from service.api.text_rows import Fault, Row, Rows
 from service.errors import InferenceFailed
 from service.inference.predictions import Prediction
 from service.store.records import Task
@@ -14,17 +15,25 @@ Answer = Prediction | Fault | InferenceFailed
 Answered = tuple[Row, Answer]
 COLUMNS = {"choosing": ("label", "score"), "deciding": ("labels", "scores")}
 # What a spreadsheet computes where it opens a table, wide letters too; a number with a sign is none of it.
-_FORMULA = re.compile(r"[=@＝＋－＠\t\r]|[+-](?!\d+([.,]\d+)?$)")
+_FORMULA = re.compile(r"[=@＝＋－＠\t\r]|[+-](?!\d+([.,]\d+)?([eE][+-]?\d+)?$)")
+_DECIMAL = re.compile(r"-?\d+\.\d+(e[+-]\d+)?")  # as the cells of a workbook have it
 
 
 class Table:
     """Writes rows as `media_type`. What a spreadsheet put there it gets back: a semicolon that ended cells, and a byte
-    order mark."""
+    order mark. `each`: labels that have a column of their own, for their score in every row. `delimiter`: of CSV, where
+    it is not the one that was sent."""
 
-    def __init__(self, sent: Rows, media_type: str, task: Task) -> None:
-        self._delimiter = ";" if (media_type, sent.delimiter) == ("text/csv", ";") else TABLES[media_type]
+    def __init__(
+        self, sent: Rows, media_type: str, task: Task, each: Sequence[str] = (), delimiter: str | None = None
+    ) -> None:
+        wanted = (media_type, delimiter or sent.delimiter)
+        self._delimiter = ";" if wanted == ("text/csv", ";") else TABLES[media_type]
         self._mark = "\ufeff" if sent.marked else ""
-        self._header = [*sent.header, *_new_names(sent.header, [*COLUMNS[task], "truncated", "error"])]
+        self._shown = sent.shown
+        self._each = each
+        names = [*COLUMNS[task], "truncated", "error", *map(_no_formula, each)]
+        self._header = [*self._own(sent.header), *_new_names(sent.header, names)]
 
     def write(self, first: int, piece: Sequence[Answered]) -> bytes:
         """`first`: the number of the first row; the header comes before number 0."""
@@ -32,8 +41,27 @@ class Table:
         written.write("" if first else self._mark)
         writer = csv.writer(written, delimiter=self._delimiter)
         writer.writerows([] if first else [self._header])
-        writer.writerows([*row.cells, *_cells(answer)] for row, answer in piece)
+        writer.writerows([*self._own(row.cells), *self._predicted(answer)] for row, answer in piece)
         return written.getvalue().encode()
+
+    def _own(self, cells: Sequence[str]) -> Sequence[str]:
+        """A table's as they were sent. What a workbook shows as a text would be computed when it comes back in CSV."""
+        if not self._shown:
+            return cells
+        return [_no_formula(self._decimal(cell) if _DECIMAL.fullmatch(cell) else cell) for cell in cells]
+
+    def _predicted(self, answer: Answer) -> list[str]:
+        """Labels, scores, truncated, error. Several labels are joined as data sets have them, their scores likewise."""
+        if isinstance(answer, Fault | InferenceFailed):
+            return ["", "", "", str(answer), *("" for _ in self._each)]
+        scores = {label: self._decimal(f"{score:.6g}") for label, score in answer.scores.items()}
+        own = "|".join(scores[label] for label in answer.labels)
+        each = (scores[label] for label in self._each)
+        return [_no_formula("|".join(answer.labels)), own, str(answer.truncated).lower(), "", *each]
+
+    def _decimal(self, number: str) -> str:
+        """Whoever writes semicolons between cells does so because a comma begins decimals there."""
+        return number.replace(".", ",") if self._delimiter == ";" else number
 
 
 def _new_names(taken: Sequence[str], wanted: Sequence[str]) -> list[str]:
@@ -41,20 +69,11 @@ def _new_names(taken: Sequence[str], wanted: Sequence[str]) -> list[str]:
     known = {name.casefold() for name in taken}
     names = []
     for name in wanted:
-        while name in known:
+        while name.casefold() in known:
             name = f"predicted_{name}"
+        known.add(name.casefold())
         names.append(name)
     return names
-
-
-def _cells(answer: Answer) -> list[str]:
-    """Labels, scores, truncated, error. Several labels are joined as data sets have them, their scores likewise."""
-    if isinstance(answer, Fault):
-        return ["", "", "", str(answer)]
-    if isinstance(answer, InferenceFailed):
-        return ["", "", "", answer.message]
-    scores = (f"{answer.scores[label]:.6g}" for label in answer.labels)
-    return [_no_formula("|".join(answer.labels)), "|".join(scores), str(answer.truncated).lower(), ""]
 
 
 def _no_formula(cell: str) -> str:

@@ -39,8 +39,8 @@ def trimmed(cells: list[str], least: int) -> list[str]:
 
 
 class TableLines:
-    """What a CSV reader reads; at each row call `end_row`, or set `read` to 0. One that has `read` too much since its
-    last row is refused: it is looking for the end of a quotation, and would take the whole file into memory.
+    """What a CSV reader reads; at each row call `end_row`. One that has `read` too much since its last row is refused:
+    it is looking for the end of a quotation, and would take the whole file into memory.
 
     Raises: csv.Error; UnicodeDecodeError.
     """
@@ -51,11 +51,13 @@ class TableLines:
         self._encoding = "utf-8-sig"
         self.read = 0
         self.number = 0  # of the line read last
+        self.begin = 1  # the line in which the row that is read now begins
         self.row_end = 0  # bytes up to the end of the row read last
 
     def end_row(self) -> None:
         self.row_end += self.read
         self.read = 0
+        self.begin = self.number + 1
 
     def __iter__(self) -> "TableLines":
         return self

@@ -32,11 +32,9 @@ def read_table(data: bytes, delimiter: str, split: str, complaints: Complaints, 
             table = _Table(header, columns, delimiter, split, complaints)
             rows.extend(islice(table.read(reader, lines, data), settings.max_rows + 1))
             table.complain_of_swallowed_rows(rows)
-    except csv.Error as error:
-        complaints.add(f"line {lines.number}: {told(error)}", split=split, row=len(rows))
-    except UnicodeDecodeError:
-        message = f"is not UTF-8 (line {lines.number + 1}); save it as UTF-8 and send it again"
-        complaints.add(message, split=split, row=len(rows) if lines.number else None)
+    except (csv.Error, UnicodeDecodeError) as error:
+        complaints.begin_row(split, lines.begin)
+        complaints.add(why_unread(error), split=split, row=len(rows) if lines.number else None)
     return RawSplit(rows, cells=True, wide=wide)
 
 
@@ -58,8 +56,10 @@ def _readable(header: Sequence[str], reader: Iterator[list[str]], lines: TableLi
                 yield dict(zip(header, cells, strict=True))
 
 
-def told(error: csv.Error) -> str:
+def why_unread(error: csv.Error | UnicodeDecodeError) -> str:
     """What to do about a table that cannot be read on."""
+    if isinstance(error, UnicodeDecodeError):
+        return 'is not UTF-8; save the file as UTF-8 (in Excel as "CSV UTF-8") and send it again'
     if str(error).startswith("new-line character"):  # Python goes on about how it opens files
         return (
             "there is a carriage return alone; save the file with line ends of Windows (CR LF) or Unix (LF), "
@@ -74,15 +74,17 @@ def open_table(lines: TableLines, expected: str) -> tuple[list[str], str, Iterat
     first = _header_line(lines)
     delimiter = _delimiter(first, expected)
     reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
-    return trimmed([name.strip() for name in next(reader, [])], 0), delimiter, reader
+    header = trimmed([name.strip() for name in next(reader, [])], 0)
+    lines.end_row()
+    return header, delimiter, reader
 
 
 def _header_line(lines: TableLines) -> str:
     """The first that says something."""
     for line in lines:
-        lines.end_row()
         if line.strip(" \t\r\n,;") and not _SEPARATOR_LINE.fullmatch(line):
             return line
+        lines.end_row()
     return ""
 
 
@@ -120,11 +122,10 @@ class _Table:
 
     def read(self, reader: Iterator[list[str]], lines: TableLines, data: bytes) -> Iterator[RawRow]:
         row = values = 0
-        lines.end_row()  # the header
-        end, last = lines.row_end, lines.number
+        end = lines.row_end
         for cells in reader:
+            begin, first = end, lines.begin
             lines.end_row()
-            begin, first = end, last + 1
             end, last = lines.row_end, lines.number
             if not any(map(str.strip, cells)):
                 continue  # an empty line, or one of separators: no text, no label and nothing else is lost

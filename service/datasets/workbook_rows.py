@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from service.datasets.lines import trimmed
 
 MOST_ROWS = 2**20  # of a sheet, as spreadsheets have it; a number beyond it in the file would be counted up to
+MOST_COLUMNS = 2**14  # likewise
 TOO_LARGE, UNREADABLE = 3, 4  # exit statuses
 _FOLDED = re.compile(r"_x00(09|0[aAdD])_")  # how such files write what XML's parsers would fold
 

@@ -1,11 +1,13 @@
-"""A split as a workbook (`.xlsx`): the one sheet that has a column `text`."""
+"""Workbooks (`.xlsx`), of which the one sheet that has a column `text` is read; a split as one."""
 
+import io
 import json
 import signal
 import subprocess
 import threading
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import IO
 
 from service import processes
 from service.datasets.complaints import Complaints, listed, shorten
@@ -18,10 +20,15 @@ from service.logs import get_logger
 from service.settings import Settings
 
 log = get_logger(__name__)
-ERRORS = frozenset(("#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"))
+_ERRORS = frozenset(("#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"))
 PATIENCE = 5.0  # seconds that one waits for the reading of another: waiting takes a thread, as any request does
 SLOWEST = 120.0  # seconds that a reading may take on a machine that is busy
+NAMELESS = "has a value in a column without a name; name the column in the header, or clear the cell"
 _one_at_a_time = threading.Lock()  # each may take a gigabyte
+
+
+class SheetRefused(Exception):
+    """Why a workbook is not taken, and what to do."""
 
 
 def read_workbook(data: bytes, split: str, complaints: Complaints, settings: Settings) -> RawSplit:
@@ -29,21 +36,37 @@ def read_workbook(data: bytes, split: str, complaints: Complaints, settings: Set
 
     Raises: UnsupportedMedia, where it is no workbook that can be read; Overloaded.
     """
-    said = _said(data, split, Bounds(settings.max_rows, MAX_COLUMNS, MOST_VALUES))
-    if said is None:
-        message = "is too large for a workbook; save the sheet as CSV UTF-8 and send that"
-        complaints.add(message, split=split)
-        return RawSplit([])
-    first, *lines = said.splitlines()
-    if len(titles := json.loads(first)) > 1:
-        found = listed(map(shorten, titles))
-        complaints.add(f"has several sheets with a column `text`, {found}; send each as a file of its own", split=split)
+    bounds = Bounds(settings.max_rows, MAX_COLUMNS, MOST_VALUES)
+    try:
+        lines = read_sheet(io.BytesIO(data), f"the file for {split}", bounds).splitlines()
+    except SheetRefused as refused:
+        complaints.add(str(refused), split=split)
         return RawSplit([])
     rows: list[Row] = [tuple(json.loads(line)) for line in lines]
     return _read_table(rows[0][1], rows[1:], split, complaints) if rows else RawSplit([])
 
 
-def _said(data: bytes, split: str, bounds: Bounds) -> bytes | None:
+def read_sheet(file: IO[bytes], name: str, bounds: Bounds) -> bytes:
+    """Its filled rows, each a line `[number, [cell, …]]`, the header first. `name`: what the file is called in errors.
+
+    Raises: SheetRefused; UnsupportedMedia, where it is no workbook that can be read; Overloaded, Unavailable.
+    """
+    said = _said(file, name, bounds)
+    if said is None:
+        raise SheetRefused("is too large for a workbook; save the sheet as CSV UTF-8 and send that")
+    titles, _, rows = said.partition(b"\n")
+    if len(several := json.loads(titles)) > 1:
+        found = listed(map(shorten, several))
+        raise SheetRefused(f"has several sheets with a column `text`, {found}; send each as a file of its own")
+    return rows
+
+
+def why_error(cell: str) -> str | None:
+    """What to do about a cell in which a formula failed."""
+    return f"holds the error {cell}; correct the formula, or remove the row" if cell in _ERRORS else None
+
+
+def _said(file: IO[bytes], name: str, bounds: Bounds) -> bytes | None:
     """What the process that reads it says; None where it takes too much. Raises: UnsupportedMedia, Overloaded."""
     command = processes.dying_with_us(processes.python("service.datasets.workbook_rows", *bounds.words()))
     if not _one_at_a_time.acquire(timeout=PATIENCE):
@@ -51,7 +74,7 @@ def _said(data: bytes, split: str, bounds: Bounds) -> bytes | None:
     try:
         read = subprocess.run(
             command,
-            input=data,
+            input=file.read(),  # not while others wait: they would all be in memory
             capture_output=True,
             timeout=SLOWEST,
             env=processes.without_secrets(),
@@ -69,7 +92,7 @@ def _said(data: bytes, split: str, bounds: Bounds) -> bytes | None:
         return None
     if read.returncode == UNREADABLE:
         raise UnsupportedMedia(
-            f"the file for {split} is no workbook (.xlsx) that can be read here; open it in Excel or LibreOffice, and "
+            f"{name} is no workbook (.xlsx) that can be read here; open it in Excel or LibreOffice, and "
             "save it as .xlsx without a password, or its sheet as CSV UTF-8 (.csv)"
         )
     raise Unavailable("workbooks cannot be read here just now, the log says why; send CSV UTF-8")
@@ -86,10 +109,9 @@ def _read_table(header: Sequence[str], filled: Sequence[Row], split: str, compla
     for row, ((number, cells), named) in enumerate(zip(filled, values, strict=True)):
         complaints.begin_row(split, number)
         if any(cells[len(header) :]):
-            message = "has a value in a column without a name; name the column in the header, or clear the cell"
-            complaints.add(message, split=split, row=row)
-        for name in (name for name, cell in named.items() if cell in ERRORS):
-            message = f"holds the error {named[name]}; correct the formula, or remove the row"
-            complaints.add(message, split=split, row=row, field=name)
+            complaints.add(NAMELESS, split=split, row=row)
+        for name, cell in named.items():
+            if message := why_error(cell):
+                complaints.add(message, split=split, row=row, field=name)
         rows.append(columns.row(named))
     return RawSplit(rows, cells=True, wide=wide)

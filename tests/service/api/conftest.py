@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
+from parts.finished_models import publish
 from parts.wire import check_form, fruit
 from service.api.context import Context
 from service.app import create_app
@@ -99,3 +100,14 @@ def submit(client: TestClient, upload: Callable[..., str]) -> Callable[..., str]
         return str(response.json()["id"])
 
     return send
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, open_client: MakeClient) -> Iterator[TestClient]:
+    """One with two models, `fruit` for choosing and `moods` for deciding, and small limits."""
+    folder = tmp_path_factory.mktemp("serving")
+    with open_client(folder, max_texts=40, max_text_bytes=2000, max_request_bytes=10_000) as client:
+        context: Context = client.app.state.context  # type: ignore[attr-defined]
+        publish(context.database, context.artifacts, name="fruit")
+        publish(context.database, context.artifacts, name="moods", task="deciding")
+        yield client

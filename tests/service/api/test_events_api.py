@@ -66,6 +66,7 @@ def test_events_are_streamed_to_whom_would_rather_have_that_and_no_cache_mixes_t
         assert response.headers["content-type"] == kind
         assert response.headers["vary"] == "Accept, Authorization, X-API-Key"
         assert response.headers["cache-control"] == ("no-store" if "stream" in kind else "private, no-cache")
+        assert response.headers.get("x-accel-buffering") == ("no" if "stream" in kind else None)
 
 
 def test_events_come_by_pages(client: TestClient, submit: Callable[..., str], write: Callable[..., None]) -> None:

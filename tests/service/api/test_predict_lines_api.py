@@ -1,48 +1,24 @@
 """`/predict` with NDJSON, CSV or TSV in and NDJSON out."""
 
 import asyncio
-import csv
-import io
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from parts.finished_models import LABELS, publish
+from parts.predicting import CSV, NDJSON, TSV, ask
 from parts.toy_text import choosing
 from parts.wire import error_of
 from service.api import predict_lines
 from service.api.context import Context
-from service.api.predict_lines import OPTIONS, ROWS
-from service.api.predict_table import Table
-from service.api.text_lines import Row, Rows
-from service.inference.predictions import Prediction
+from service.api.predict_lines import ROWS
+from service.api.predict_options import OPTIONS
 
-NDJSON, CSV = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv; charset=utf-8"}
-TSV = {"Content-Type": "text/tab-separated-values"}
 TEXTS = choosing(30, language="other")[0]
-
-
-@pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory, open_client: Callable[..., TestClient]) -> Iterator[TestClient]:
-    folder = tmp_path_factory.mktemp("serving")
-    with open_client(folder, max_texts=40, max_text_bytes=2000, max_request_bytes=10_000) as client:
-        context: Context = client.app.state.context  # type: ignore[attr-defined]
-        publish(context.database, context.artifacts, name="fruit")
-        publish(context.database, context.artifacts, name="moods", task="deciding")
-        yield client
-
-
-def ask(client: TestClient, body: str | bytes, headers: dict[str, str] = NDJSON, **query: Any) -> list[dict[str, Any]]:
-    response = client.post("/predict", params={"model": "fruit"} | query, content=body, headers=headers)
-    assert response.status_code == 200, response.text
-    assert response.headers["content-type"].startswith("application/x-ndjson")
-    lines = [json.loads(line) for line in response.text.splitlines()]
-    assert [line["row"] for line in lines] == list(range(len(lines)))
-    return lines
 
 
 def test_each_row_gets_the_answer_that_json_gives(serving: TestClient) -> None:
@@ -116,10 +92,6 @@ def test_lines_of_separators_at_the_end_are_no_rows(serving: TestClient) -> None
     assert ["error" in line for line in lines] == [False, True, False]
 
 
-def test_carriage_returns_alone_are_told_in_our_words(serving: TestClient) -> None:
-    assert "save the file with line ends of Windows" in ask(serving, "text\none\rtwo\r", CSV)[-1]["error"]["message"]
-
-
 def test_an_empty_line_of_a_table_is_a_row_but_at_its_end(serving: TestClient) -> None:
     """What a spreadsheet makes of an empty cell; were it passed over, the rows behind it would have other numbers."""
     lines = ask(serving, 'text\n\napple\n \r\n""\napple\n\n \n\n', CSV)
@@ -139,7 +111,7 @@ def test_an_option_that_there_is_none_of_is_not_ignored(serving: TestClient, que
     response = serving.post(f"/predict?model=fruit&{query}", content='"apple"', headers=NDJSON)
     error = error_of(response, 422, "request_invalid")
     assert [detail["field"] for detail in error["details"]] == [query.split("&")[-1].partition("=")[0]]
-    assert "the options are model, top_k, threshold" in error["message"]
+    assert "the options are model, top_k, threshold, scores" in error["message"]
 
 
 def test_one_bad_row_costs_its_neighbours_nothing(serving: TestClient) -> None:
@@ -161,117 +133,13 @@ def test_a_body_without_texts_is_refused(serving: TestClient, body: str, headers
     error_of(serving.post("/predict?model=fruit", content=body, headers=headers), 400, "body_unreadable")
 
 
-def test_a_file_that_breaks_off_says_where(serving: TestClient) -> None:
-    first, second = ask(serving, 'text\napple\n"open', CSV)
-    assert first["label"]
-    assert "quotation mark" in second["error"]["message"]
-    first, second = ask(serving, b"text\napple\n\xff\xfe\n", CSV)[-2:]
-    assert "UTF-8" in second["error"]["message"]
-    first, second = ask(serving, 'text\napple\n"' + "never closed\n" * 2000, CSV)
-    assert "too long" in second["error"]["message"]
-
-
-# -- tables out -----------------------------------------------------------------------------------------
-
-
-def ask_for_table(
-    client: TestClient, body: str | bytes, accept: str = "text/csv", kind: dict[str, str] = CSV, **query: Any
-) -> str:
-    headers = kind | {"Accept": accept}
-    response = client.post("/predict", params={"model": "fruit"} | query, content=body, headers=headers)
-    assert response.status_code == 200, response.text
-    assert response.headers["content-type"].startswith(accept.split(",")[0])
-    assert "Accept" in response.headers["vary"]
-    return response.content.decode()
-
-
-def rows_of(table: str, delimiter: str = ",") -> list[list[str]]:
-    return list(csv.reader(io.StringIO(table, newline=""), delimiter=delimiter, strict=True))
-
-
-def test_a_table_comes_back_with_what_is_predicted_in_its_last_columns(serving: TestClient) -> None:
-    """More rows than are in work at once; the header is written once."""
-    numbers = range(ROWS + 88)
-    body = "Nr,Text,=mine\r\n" + "".join(
-        f'{number},"{TEXTS[number % 30]}, ""{number}""",=1+1\r\n' for number in numbers
-    )
-    header, *rows = rows_of(ask_for_table(serving, body))
-    assert header == ["Nr", "Text", "=mine", "label", "score", "truncated", "error"]
-    lines = ask(serving, body, CSV)
-    assert len(rows) == len(lines) == len(numbers)
-    for number, row, line in zip(numbers, rows, lines, strict=True):
-        assert row[:3] == [str(number), f'{TEXTS[number % 30]}, "{number}"', "=1+1"]
-        assert row[3:4] + row[5:] == [line["label"], "false", ""]
-        assert float(row[4]) == pytest.approx(line["scores"][line["label"]], abs=0.01)
-
-
-def test_several_labels_of_a_row_are_joined_as_data_sets_have_them(serving: TestClient) -> None:
-    header, every = rows_of(ask_for_table(serving, "text\napple\n", model="moods", threshold=0))
-    _, none = rows_of(ask_for_table(serving, "text\napple\n", model="moods", threshold=1))
-    assert header == ["text", "labels", "scores", "truncated", "error"]
-    (line,) = ask(serving, "text\napple\n", CSV, model="moods", threshold=0)
-    assert every[1] == "|".join(LABELS)
-    assert [float(score) for score in every[2].split("|")] == pytest.approx(
-        [line["scores"][x] for x in LABELS], abs=0.01
-    )
-    assert none == ["apple", "", "", "false", ""]
-
-
-def test_a_row_that_is_refused_keeps_its_place_and_its_cells(serving: TestClient) -> None:
-    table = rows_of(ask_for_table(serving, 'id,text\n1,apple\n2,\n3,a, b\n4\n5,rain\n6,"open'))
-    assert [row[:2] for row in table[1:]] == [
-        *(["1", "apple"], ["2", ""], ["3", "a"], ["4", ""], ["5", "rain"], ["", ""])
-    ]
-    told = ["", "is empty", "has 3 cells", "has 1 cells", "", "line 7: "]
-    for row, begin in zip(table[1:], told, strict=True):
-        assert row[-1].startswith(begin)
-        assert bool(row[-1]) is bool(begin) is not bool(row[2])
-
-
-def test_labels_that_a_table_has_stay_beside_the_predicted_ones(serving: TestClient) -> None:
-    header, row = rows_of(ask_for_table(serving, "Label,text,predicted_label,error\nzebra,apple,x,y\n"))
-    named = ["predicted_predicted_label", "score", "truncated", "predicted_error"]
-    assert header == ["Label", "text", "predicted_label", "error", *named]
-    assert row[:4] == ["zebra", "apple", "x", "y"]
-
-
-def test_a_spreadsheet_gets_back_what_it_sent(serving: TestClient) -> None:
-    sent = "\ufeffid;text\r\n1;größe\r\n".encode()
-    table = ask_for_table(serving, sent)
-    assert table.startswith("\ufeffid;text;label;score;truncated;error\r\n1;größe;")
-    as_tabs = ask_for_table(serving, sent, "text/tab-separated-values")
-    assert as_tabs.startswith("\ufeffid\ttext\tlabel\t")
-    assert ask_for_table(serving, as_tabs.encode(), kind=TSV).startswith("\ufeffid,text,label,")
-
-
-@pytest.mark.parametrize(("label", "cell"), [
-    ("=1+1", "'=1+1"), ("@x", "'@x"), ("+x", "'+x"), ("-x", "'-x"), ("-1+1", "'-1+1"), ("\tx", "'\tx"),
-    ("＝1", "'＝1"), ("＠x", "'＠x"), ("-1", "-1"), ("+0.5", "+0.5"), ("a=b", "a=b"),
-])  # fmt: skip
-def test_no_label_becomes_a_formula(label: str, cell: str) -> None:
-    prediction = Prediction(label, [label], {label: 0.5}, 1, False)
-    table = Table(Rows(iter(()), ["text"], ","), "text/csv", "choosing").write(1, [(Row("x", ["=x"]), prediction)])
-    assert rows_of(table.decode()) == [["=x", cell, "0.5", "false", ""]]
-
-
-def test_a_table_is_only_given_for_a_table_and_by_wish(serving: TestClient) -> None:
-    for accept in ("*/*", "application/x-ndjson, text/csv;q=0.5", "text/html"):
-        ask(serving, "text\napple\n", CSV | {"Accept": accept})
-    ask(serving, '"apple"', NDJSON | {"Accept": "text/csv"})
-    wished = CSV | {"Accept": "text/csv"}
-    error = error_of(
-        serving.post("/predict?model=fruit&top_k=2", content="text\nx\n", headers=wished), 422, "request_invalid"
-    )
-    assert error["details"][0]["field"] == "top_k"
-
-
 def test_the_options_of_lines_are_documented(serving: TestClient) -> None:
     """So that the page of the API can send them."""
     parameters = serving.get("/openapi.json").json()["paths"]["/predict"]["post"]["parameters"]
     assert [(part["name"], part["in"], part.get("required", False)) for part in parameters] == [
         (name, "query", False) for name in OPTIONS
     ]
-    for wrong in ({"top_k": 0}, {"threshold": 1.01}, {"model": "x" * 111}):
+    for wrong in ({"top_k": 0}, {"threshold": 1.01}, {"model": "x" * 111}, {"scores": "some"}):
         error_of(serving.post("/predict", params=wrong, content='"apple"', headers=NDJSON), 422, "request_invalid")
 
 
@@ -283,6 +151,15 @@ def test_an_answer_names_its_model(serving: TestClient) -> None:
     response = serving.post("/predict?model=fruit", content='"apple"', headers=NDJSON)
     known = serving.get(f"/models/{response.headers['Model-Id']}").json()
     assert (known["name"], str(known["version"])) == ("fruit", response.headers["Model-Version"])
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/csv"])
+def test_no_proxy_is_to_hold_an_answer_back(serving: TestClient, accept: str) -> None:
+    """nginx would, until its buffers are full."""
+    headers = CSV | {"Accept": accept}
+    response = serving.post("/predict?model=fruit", content="text\napple\n", headers=headers)
+    assert (response.status_code, response.headers["x-accel-buffering"]) == (200, "no")
+    assert response.headers["vary"] == "Accept, Authorization, X-API-Key"
 
 
 def test_no_more_than_the_limit_is_taken(make_client: Callable[..., TestClient]) -> None:

@@ -91,7 +91,7 @@ def test_a_fault_in_the_rows_is_placed(
     [
         ("a.csv", f'text,label\nx,a\n"{MARK} open,b\n', 1, "is a quotation mark left open?"),
         ("a.csv", f"text,label\nx,a\n{MARK}\0,b\n", 1, "NUL"),
-        ("a.csv", f"text,label\n{MARK},a\n".encode("utf-16"), None, "save it as UTF-8"),
+        ("a.csv", f"text,label\n{MARK},a\n".encode("utf-16"), None, "save the file as UTF-8"),
         ("a.csv", f"{MARK},a\nx,b\n", None, "needs a column `Text`"),
         ("a.csv", f"text,label\nx,a\n{MARK},b,c\n", 1, "has 3 cells where the header has 2"),
         ("a.csv", "", None, "needs a column `Text`"),

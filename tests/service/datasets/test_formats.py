@@ -46,7 +46,7 @@ def test_line_ends_may_be_mixed(filename: str) -> None:
 def test_a_table_in_utf_16_is_refused_with_what_to_do(filename: str) -> None:
     detail = complaint_of(filename, FILES[filename].encode("utf-16"))
     assert detail.split == "train"
-    assert "save it as UTF-8" in detail.message
+    assert "save the file as UTF-8" in detail.message
 
 
 def test_json_in_utf_16_is_refused_with_what_to_do() -> None:

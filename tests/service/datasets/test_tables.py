@@ -21,13 +21,20 @@ def test_a_cell_may_be_long() -> None:
     assert rows_of("t.csv", f"text,label\n{'x' * 300_000},a\n") == [RawRow("x" * 300_000, "a", {})]
 
 
-@pytest.mark.parametrize("tail", ['"left open,a\nmore,b\n', 'x,a\n"left" open,b\n'])
-def test_a_quotation_mark_left_open_is_told_with_its_line(tail: str) -> None:
-    detail = complaint_of("t.csv", f"text,label\none,a\n{tail}")
-    assert detail.split == "train"
-    assert detail.row is not None
-    assert detail.row >= 1
+@pytest.mark.parametrize(
+    ("tail", "row", "line"), [('"left open,a\nmore,b\n', 1, 4), ('"x\n",a\n\n"left" open,b\n', 2, 7)]
+)
+def test_a_quotation_mark_left_open_is_told_with_the_line_it_is_in(tail: str, row: int, line: int) -> None:
+    """Not with that in which its end was looked for in vain."""
+    detail = complaint_of("t.csv", f"sep=,\ntext,label\none,a\n{tail}")
+    assert (detail.split, detail.row, detail.line) == ("train", row, line)
     assert "is a quotation mark left open?" in detail.message
+
+
+def test_what_is_not_utf_8_is_told_with_its_line() -> None:
+    detail = complaint_of("t.csv", "text,label\n\none,a\ntwö,b\n".encode("latin-1"))
+    assert (detail.row, detail.line) == (1, 4)
+    assert 'save the file as UTF-8 (in Excel as "CSV UTF-8")' in detail.message
 
 
 @pytest.mark.parametrize("data", ["text,label\rone,a\rtwo,b\r", "text,label\none,a\rtwo,b\r"])
