@@ -107,6 +107,21 @@ def test_the_seed_of_the_cut_is_the_clients(shared: TestClient) -> None:
     assert sums[0] == sums[1] != sums[2]
 
 
+def test_answers_of_one_respondent_stay_in_one_split(client: TestClient, context: Context) -> None:
+    who = [f"r{row // 3}" for row in range(30)]
+    table = "\n".join(
+        ["text,label,who", *(f'"{text}",{label},{own}' for (text, label), own in zip(PAIRS, who, strict=True))]
+    )
+    sent = send_files(client, {"train": ("a.csv", table)}, split='{"group": "Who"}')
+    assert sent.status_code == 201, sent.text
+    splits = stored(context, sent.json()["id"]).splits
+    places = {(row.extra["who"], split) for split, rows in splits.items() for row in rows}
+    assert len(places) == 10
+    body = fruit(30, split={"group": "who"})
+    body["train"]["who"] = who
+    assert client.post("/datasets", json=body).json()["sha256"] == sent.json()["sha256"]
+
+
 def test_extra_columns_are_kept(client: TestClient, context: Context) -> None:
     train = columns(TEXTS, LABELS) | {"Source": list(range(30))}
     dataset_id = client.post("/datasets", json={"name": "fruit", "train": train}).json()["id"]

@@ -10,6 +10,7 @@ from parts.wire import MARK, error_of, fruit
 
 NAMES = "must consist of letters, digits, spaces and `_ . -`, and begin with a letter or a digit"
 CURSORS = "must be the id of the last item of the page before, as the list gave it: it begins with `ds_`"
+GROUPS = "must be another column than those of texts, labels and splits, such as `respondent`"
 IDS = "must be an id as the service gave it: small letters, digits and `_`"
 
 
@@ -25,6 +26,10 @@ IDS = "must be an id as the service gave it: small letters, digits and `_`"
         ("/datasets", {"split": {"val": 0}}, "split.val", "must be more than 0"),
         ("/datasets", {"split": {"val": "0.2"}}, "split.val", "must be a number without quotation marks"),
         ("/datasets", {"split": {"seed": 2**32}}, "split.seed", "must be less than 4294967296"),
+        ("/datasets", {"split": {"group": "Text"}}, "split.group", GROUPS),
+        ("/datasets", {"split": {"group": "label"}}, "split.group", GROUPS),
+        ("/datasets", {"split": {"group": "labels"}}, "split.group", GROUPS),
+        ("/datasets", {"split": {"group": "Split"}}, "split.group", GROUPS),
         ("/jobs", {"dataset_id": "../x"}, "dataset_id", IDS),
         ("/jobs", {"base_model": ""}, "base_model", "is empty; send at least 1 character"),
         ("/jobs", {"hyperparameters": []}, "hyperparameters", "must be an object"),

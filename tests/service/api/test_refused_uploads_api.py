@@ -38,6 +38,9 @@ TEXTS, LABELS = choosing(30)
         ({"split": {"seed": 2**32}}, "split.seed"),
         ({"split": {"seed": True}}, "split.seed"),
         ({"split": {"train": 0.5}}, "split.train"),
+        ({"split": {"group": ""}}, "split.group"),
+        ({"split": {"group": 7}}, "split.group"),
+        ({"split": {"group": "x" * 101}}, "split.group"),
         ({"split": [0.2]}, "split"),
         ({"validation": {}}, "validation"),
     ],
@@ -75,6 +78,7 @@ def test_a_cut_must_leave_something_to_train_on(shared: TestClient) -> None:
         (fruit(train={}), "train", None, "Text", "needs a column `Text`"),
         (fruit(test={"Text": [], "Labels": []}), "test", None, None, "has no rows"),
         (fruit(val=columns(TEXTS, LABELS), split={"val": 0.2}), "val", None, None, "was sent, so it cannot be cut"),
+        (fruit(split={"group": "who"}), "train", None, "split.group", "is no column beside text and labels"),
         (fruit(3), "val", None, None, "too small to cut val"),
     ],
 )

@@ -3,7 +3,8 @@
 import pytest
 
 from parts.toy_text import choosing, columns
-from service.datasets.ingest import Cut, Submission, Upload, build_dataset
+from service.datasets.cutting import Cut
+from service.datasets.ingest import Submission, Upload, build_dataset
 from service.errors import DatasetInvalid, Detail
 from service.settings import read_settings
 

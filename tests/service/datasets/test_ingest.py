@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from parts.shelter import SETTINGS, Shelter, fruit, submission
 from parts.toy_text import choosing, columns, deciding
+from service.datasets.cutting import Cut
 from service.datasets.dataset import SPLITS, Dataset, Example
 from service.datasets.files import read_dataset, write_dataset
-from service.datasets.ingest import Cut, Submission, Upload, build_dataset
+from service.datasets.ingest import Submission, Upload, build_dataset
 from service.store.records import Task
 
 # -- stored and read back -----------------------------------------------------------------------------
