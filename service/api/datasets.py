@@ -43,6 +43,7 @@ from service.datasets.ingest import Submission, Upload, dataset_not_found, delet
 from service.datasets.json_text import parse_json
 from service.datasets.rows import LABEL_COLUMNS, MAX_NAME
 from service.datasets.split_column import COLUMN
+from service.datasets.unlabelled import Unlabelled
 from service.errors import Detail, Unacceptable, Unreadable, UnsupportedMedia
 from service.store import datasets as dataset_rows
 from service.store.records import DatasetRecord, Task
@@ -85,6 +86,7 @@ class DatasetFields(Body):
     name: Name
     task: Task | None = None
     language: Language | None = None
+    unlabelled: Unlabelled | None = Field(default=None, description="`skip`: rows without a label are left out")
     split: CutBody = CutBody()
 
 
@@ -179,12 +181,14 @@ def _json_schema() -> dict[str, Any]:
     return schema
 
 
+_CHOICES = {"task": Task, "unlabelled": Unlabelled}
 _FORM = {"type": "object", "required": ["name", "train"]} | {
     "properties": {name: {"type": "string", "format": "binary"} for name in SPLITS}
     | {name: {"type": "string", "examples": [example]} for name, example in examples.FORM.items()}
-    | {"task": {"type": "string", "enum": ["", *get_args(Task)]}}  # a page sends what is not chosen as an empty field
+    # a page sends what is not chosen as an empty field
+    | {name: {"type": "string", "enum": ["", *get_args(own)]} for name, own in _CHOICES.items()}
 }
-_FORM_HOLDS = "it holds name, task, language and split as fields, and train, val and test as files"
+_FORM_HOLDS = "it holds name, task, language, unlabelled and split as fields, and train, val and test as files"
 _BODIES = {
     "requestBody": {
         "required": True,
@@ -279,7 +283,7 @@ def _is_left_empty(name: str, part: str | UploadFile) -> bool:
 
 def _submission(fields: DatasetFields, splits: dict[str, Upload | object]) -> Submission:
     cut = Cut(**fields.split.model_dump())
-    return Submission(fields.name, fields.task, fields.language, splits, cut)
+    return Submission(fields.name, fields.task, fields.language, splits, cut, fields.unlabelled)
 
 
 def _check(model: type[Fields], value: object) -> Fields:

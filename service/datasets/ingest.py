@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from service.access.quotas import check_room_for_bytes
-from service.datasets.checks import check_labels, to_examples
+from service.datasets.checks import check_labels, check_sizes, to_examples
 from service.datasets.complaints import Complaints
 from service.datasets.cutting import Cut, cut_missing
 from service.datasets.dataset import SPLITS, Dataset
@@ -17,6 +17,7 @@ from service.datasets.languages import language_warnings
 from service.datasets.rows import RawSplit
 from service.datasets.split_column import obey_split_column
 from service.datasets.task import infer_task
+from service.datasets.unlabelled import Unlabelled, leave_out_unlabelled
 from service.datasets.warnings import dataset_warnings
 from service.datasets.wide_labels import check_wide
 from service.errors import Conflict, DiskFull, NotFound, Unavailable, Unreadable
@@ -47,6 +48,7 @@ class Submission:
     language: str | None
     splits: dict[str, Upload | object]
     cut: Cut = field(default_factory=Cut)
+    unlabelled: Unlabelled | None = None
 
     def sha256(self) -> str:
         """The same for two submissions that say the same, whatever stood between the parts of the form.
@@ -54,8 +56,11 @@ class Submission:
         Raises: Unreadable.
         """
         cut = asdict(self.cut)
-        options = {name: value for name, value in (("group", cut.pop("group")),) if value is not None}
-        asked = ["data set", self.name, self.task, self.language, cut, *([options] if options else [])]
+        later = {
+            "group": cut.pop("group"),
+            "unlabelled": self.unlabelled,
+        }  # the sum of who asks for neither is as it was
+        asked = ["data set", self.name, self.task, self.language, cut, *([later] if any(later.values()) else [])]
         splits = {name: _said(split) for name, split in self.splits.items()}
         try:
             said = json.dumps([*asked, splits], sort_keys=True)
@@ -146,22 +151,15 @@ def dataset_not_found() -> NotFound:
 def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     """From what was sent to a checked data set with all three splits. Raises: DatasetInvalid, Unreadable."""
     complaints = Complaints()
-    raw = {name: _read(name, sent, complaints, settings) for name, sent in submission.splits.items()}
-    complaints.raise_if_any()
+    raw, left_out = _read_all(submission, settings, complaints)
     task, deciding_cells = (submission.task, []) if submission.task else infer_task(raw, complaints)
-    notices = language_warnings(submission.language) + check_wide(raw, task, complaints)
+    notices = language_warnings(submission.language) + left_out + check_wide(raw, task, complaints)
     complaints.raise_if_any()
     parted = "train" if len(raw) < len(SPLITS) else None
     splits = {
         name: to_examples(raw.pop(name), name, task, settings, complaints, numbered=name == parted)  # both: much memory
         for name in list(raw)
     }
-    total = sum(map(len, splits.values()))
-    if total > settings.max_rows:
-        complaints.add(f"{total} rows in all; the most here is {settings.max_rows}")
-    for name, rows in splits.items():
-        if not rows:
-            complaints.add("has no rows", split=name)
     complaints.raise_if_any()
     group = submission.cut.group
     if group is not None:
@@ -174,6 +172,19 @@ def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     complaints.raise_if_any()
     dataset = replace(dataset, splits=cut_missing(splits, submission.cut, submission.splits, complaints))
     return dataset if group is None else replace(dataset, notices=[*dataset.notices, *group_warnings(dataset, group)])
+
+
+def _read_all(
+    submission: Submission, settings: Settings, complaints: Complaints
+) -> tuple[dict[str, RawSplit], list[Json]]:
+    """The splits as they were sent, but for rows that are to be left out, and what is said of these."""
+    raw = {name: _read(name, sent, complaints, settings) for name, sent in submission.splits.items()}
+    complaints.raise_if_any()
+    check_sizes(raw, settings, complaints)
+    complaints.raise_if_any()
+    raw, left_out = leave_out_unlabelled(raw, complaints) if submission.unlabelled else (raw, [])
+    complaints.raise_if_any()
+    return raw, left_out
 
 
 def _read(name: str, sent: Upload | object, complaints: Complaints, settings: Settings) -> RawSplit:

@@ -107,6 +107,21 @@ def test_the_seed_of_the_cut_is_the_clients(shared: TestClient) -> None:
     assert sums[0] == sums[1] != sums[2]
 
 
+def test_a_sheet_that_is_coded_in_part_can_be_sent_as_it_is(shared: TestClient) -> None:
+    lines = [f'"{text}",{label if row % 2 else ""}' for row, (text, label) in enumerate(PAIRS)]
+    table = {"train": ("a.csv", "\n".join(["text,label", *lines]))}
+    body = send_files(shared, table, unlabelled="skip").json()
+    assert (body["task"], sum(split["rows"] for split in body["splits"].values())) == ("choosing", 15)
+    warning = body["warnings"][0]
+    assert (warning["code"], warning["rows"][1]) == ("unlabelled_skipped", {"split": "train", "row": 2})
+    assert send_files(shared, table, unlabelled="").json()["task"] == "deciding"
+    refused = error_of(send_files(shared, table, task="choosing"), 422, "dataset_invalid")
+    assert "or send unlabelled=skip to leave such rows out" in refused["message"]
+    sent = columns(TEXTS, [label if row % 2 else "" for row, label in enumerate(LABELS)])
+    response = shared.post("/datasets", json={"name": "fruit", "train": sent, "unlabelled": "skip"})
+    assert response.json()["sha256"] == body["sha256"]
+
+
 def test_answers_of_one_respondent_stay_in_one_split(client: TestClient, context: Context) -> None:
     who = [f"r{row // 3}" for row in range(30)]
     table = "\n".join(

@@ -22,6 +22,7 @@ IDS = "must be an id as the service gave it: small letters, digits and `_`"
         ("/datasets", {"name": "x" * 101}, "name", "is too long; the most is 100 characters"),
         ("/datasets", {"language": "<b>"}, "language", "must be the name of a language or its code, such as `german`"),
         ("/datasets", {"task": "guessing"}, "task", "must be 'choosing' or 'deciding'"),
+        ("/datasets", {"unlabelled": True}, "unlabelled", "must be 'skip'"),
         ("/datasets", {"train": []}, "train", "must be an object"),
         ("/datasets", {"split": {"val": 0}}, "split.val", "must be more than 0"),
         ("/datasets", {"split": {"val": "0.2"}}, "split.val", "must be a number without quotation marks"),

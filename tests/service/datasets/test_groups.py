@@ -113,6 +113,11 @@ def test_rows_without_a_value_are_named(empty: object) -> None:
     assert details[0].message == "has no value; write one in each row, of its own where the row belongs to no group"
 
 
+def test_of_splits_that_were_all_sent_rows_without_a_value_are_named_too() -> None:
+    (detail,) = complaints_of(train=SENT, val=SENT, test={**SENT, "respondent": [*WHO[:59], None]})
+    assert (detail.split, detail.row) == ("test", 59)
+
+
 def test_a_row_that_lacks_the_column_has_no_value() -> None:
     rows = [{"text": text, "label": label, "who": who} for text, label, who in zip(TEXTS, LABELS, WHO, strict=True)]
     del rows[7]["who"]
