@@ -177,7 +177,8 @@ def view(record: DatasetRecord) -> DatasetView:
 def _json_schema() -> dict[str, Any]:
     """The body's schema in one piece: OpenAPI resolves references in its own components only."""
     schema = DatasetBody.model_json_schema()
-    schema["properties"]["split"] = schema.pop("$defs")["CutBody"]
+    cut, null = schema["properties"]["split"]["anyOf"]
+    schema["properties"]["split"]["anyOf"] = [schema.pop("$defs")[cut["$ref"].rpartition("/")[2]], null]
     return schema
 
 

@@ -10,7 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from service.api.query import EmptyIs
 from service.datasets.checks import why_unsafe
+from service.nulls import NullIsLeftOut
 
 T = TypeVar("T")
 
@@ -91,7 +93,7 @@ Language = Annotated[
 ]
 Id = Annotated[str, Path(max_length=60, pattern=ID)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]  # as `rfc3339` writes it
-Limit = Annotated[int, Query(ge=1, le=100)]
+Limit = Annotated[int, Query(ge=1, le=100), EmptyIs(20)]
 
 
 class NeverNull:
@@ -104,9 +106,9 @@ class NeverNull:
 
 
 _after = partial(Query, max_length=60, description="the last id of the page before")
-AfterDataset = Annotated[str | None, _after(pattern=_ids("ds")), NeverNull()]
-AfterJob = Annotated[str | None, _after(pattern=_ids("job")), NeverNull()]
-AfterModel = Annotated[str | None, _after(pattern=_ids("mdl")), NeverNull()]
+AfterDataset = Annotated[str | None, _after(pattern=_ids("ds")), NeverNull(), EmptyIs(None)]
+AfterJob = Annotated[str | None, _after(pattern=_ids("job")), NeverNull(), EmptyIs(None)]
+AfterModel = Annotated[str | None, _after(pattern=_ids("mdl")), NeverNull(), EmptyIs(None)]
 WithName = Annotated[
     Annotated[str, StringConstraints(max_length=MAX_NAME), AfterValidator(_sought)] | None,
     Query(description="only those of this name"),
@@ -119,7 +121,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-class Body(BaseModel):
+class Body(NullIsLeftOut):
     """A request body: a wrong key is refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)

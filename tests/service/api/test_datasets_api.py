@@ -122,6 +122,16 @@ def test_a_sheet_that_is_coded_in_part_can_be_sent_as_it_is(shared: TestClient) 
     assert response.json()["sha256"] == body["sha256"]
 
 
+def test_null_is_the_same_as_left_out(shared: TestClient) -> None:
+    expected = shared.post("/datasets", json=fruit(30)).json()["sha256"]
+    nulls = dict.fromkeys(("task", "language", "unlabelled", "split", "val", "test"))
+    for split in (None, dict.fromkeys(("val", "test", "seed", "group"))):
+        response = shared.post("/datasets", json=fruit(30, **{**nulls, "split": split}))
+        assert response.status_code == 201, response.text
+        assert response.json()["sha256"] == expected
+    assert send_files(shared, {"train": ("a.json", FILES["train.json"])}, split="null").json()["sha256"] == expected
+
+
 def test_answers_of_one_respondent_stay_in_one_split(client: TestClient, context: Context) -> None:
     who = [f"r{row // 3}" for row in range(30)]
     table = "\n".join(
@@ -199,6 +209,20 @@ def test_the_data_sets_of_one_name_are_listed_by_pages(client: TestClient, uploa
     assert ([item["id"] for item in first["data"]], first["has_more"]) == (newest_first[:1], True)
     rest = client.get(f"/datasets?name=fruit&after={newest_first[0]}").json()
     assert ([item["id"] for item in rest["data"]], rest["has_more"]) == (newest_first[2:], False)
+
+
+@pytest.mark.parametrize("path", ["/datasets", "/jobs", "/models", "/jobs/{}/events"])
+def test_a_page_that_is_left_empty_is_the_first(client: TestClient, upload: Callable[..., str], path: str) -> None:
+    jobs = [client.post("/jobs", json={"dataset_id": upload()}).json()["id"] for _ in range(3)]
+    path = path.format(jobs[0])
+    assert client.get(f"{path}?limit=&after=").json() == client.get(path).json()
+    assert len(client.get(f"{path}?limit=1&after=").json()["data"]) == (path != "/models")
+
+
+def test_an_empty_filter_is_not_one_that_was_left_out(client: TestClient, upload: Callable[..., str]) -> None:
+    """A script that deletes what it finds by a name that it has not set would delete all."""
+    upload()
+    assert client.get("/datasets?name=").json() == {"data": [], "has_more": False}
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "after=..%2F", "after=" + "a" * 61])

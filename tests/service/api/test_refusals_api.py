@@ -112,7 +112,7 @@ def test_a_body_that_is_no_object_is_told_so(shared: TestClient, route: str, bod
     [
         ({"num_epochs": "3"}, "must be a whole number without quotation marks, or 'auto'"),
         ({"num_epochs": 0}, "must be at least 1, or 'auto'"),
-        ({"learning_rate": None}, "must be a number without quotation marks, or 'auto'"),
+        ({"learning_rate": "much"}, "must be a number without quotation marks, or 'auto'"),
         ({"optimizer": "lion"}, "must be 'sam', 'asam' or 'adamw', or 'auto'"),
     ],
 )
