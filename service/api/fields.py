@@ -41,14 +41,17 @@ def _sought(name: str) -> str:
 MAX_NAME = 100  # characters
 MAX_WANTED = MAX_NAME + len(":123456789")
 NAME = r"^\p{Zs}*[\p{L}\p{N}][\p{L}\p{M}\p{N}_. -]*\p{Zs}*$"
-LANGUAGE = r"^[\p{L}][\p{L}\p{M} _-]*$"
+LANGUAGE = r"^\p{L}[\p{L}\p{M}0-9 _'’()-]*$"
 ID = r"^[a-z0-9_]+$"
 DIGITS = r"^[0-9]{1,15}$"
 KEY = r"^[\x21-\x7e]+$"
 _CURSOR = "must be the id of the last item of the page before, as the list gave it: it begins with `{}`"
 WORDS = {  # what a pattern asks for, for whoever is refused by it
     NAME: "must consist of letters, digits, spaces and `_ . -`, and begin with a letter or a digit",
-    LANGUAGE: "must be the name of a language or its code, such as `german` or `de`: letters, spaces, `_` and `-`",
+    LANGUAGE: (
+        "must be the name of a language or its code, such as `german`, `de` or `es-419`: a letter, then letters, "
+        "digits, spaces, apostrophes, parentheses, `_` and `-`"
+    ),
     ID: "must be an id as the service gave it: small letters, digits and `_`",
     DIGITS: "must be an event's id as the service gave it: digits",
     KEY: "must consist of ASCII letters, digits and signs, without spaces",

@@ -122,6 +122,16 @@ def test_a_sheet_that_is_coded_in_part_can_be_sent_as_it_is(shared: TestClient) 
     assert response.json()["sha256"] == body["sha256"]
 
 
+@pytest.mark.parametrize(
+    "language", ["es-419", "Norwegian (Bokmål)", "N'Ko", "N’Ko", "zh_Hans", "Tiếng Việt", "日本語"]
+)
+def test_languages_are_named_as_they_are_written(shared: TestClient, language: str) -> None:
+    body = shared.post("/datasets", json=fruit(30, language=language)).json()
+    assert (body["language"], [warning["code"] for warning in body["warnings"]]) == (language, ["few_examples"])
+    job = shared.post("/jobs", json={"dataset_id": body["id"], "language": language})
+    assert (job.status_code, job.json()["base_model"]) == (202, "xlm-roberta-base")
+
+
 def test_null_is_the_same_as_left_out(shared: TestClient) -> None:
     expected = shared.post("/datasets", json=fruit(30)).json()["sha256"]
     nulls = dict.fromkeys(("task", "language", "unlabelled", "split", "val", "test"))

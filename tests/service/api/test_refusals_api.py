@@ -11,6 +11,10 @@ from parts.wire import MARK, error_of, fruit
 NAMES = "must consist of letters, digits, spaces and `_ . -`, and begin with a letter or a digit"
 CURSORS = "must be the id of the last item of the page before, as the list gave it: it begins with `ds_`"
 GROUPS = "must be another column than those of texts, labels and splits, such as `respondent`"
+LANGUAGES = (
+    "must be the name of a language or its code, such as `german`, `de` or `es-419`: a letter, then letters, digits, "
+    "spaces, apostrophes, parentheses, `_` and `-`"
+)
 IDS = "must be an id as the service gave it: small letters, digits and `_`"
 
 
@@ -20,7 +24,7 @@ IDS = "must be an id as the service gave it: small letters, digits and `_`"
         ("/datasets", {"name": "My data (v1)"}, "name", NAMES),
         ("/datasets", {"name": 7}, "name", "must be a string"),
         ("/datasets", {"name": "x" * 101}, "name", "is too long; the most is 100 characters"),
-        ("/datasets", {"language": "<b>"}, "language", "must be the name of a language or its code, such as `german`"),
+        ("/datasets", {"language": "<b>"}, "language", LANGUAGES),
         ("/datasets", {"task": "guessing"}, "task", "must be 'choosing' or 'deciding'"),
         ("/datasets", {"unlabelled": True}, "unlabelled", "must be 'skip'"),
         ("/datasets", {"train": []}, "train", "must be an object"),
