@@ -14,7 +14,8 @@ from typing import Any
 
 from benchmarks.product import Served
 from benchmarks.sets import TextSet
-from service.datasets.ingest import Cut, Submission, store_dataset
+from service.datasets.cutting import Cut
+from service.datasets.ingest import Submission, store_dataset
 from service.inference.architectures import quieten
 from service.inference.classifier import Classifier
 from service.inference.device import pick_device

@@ -7,7 +7,8 @@ from typing import Any
 
 from benchmarks.in_process import order_of
 from benchmarks.training_request import Cost, Meter, Outcome, Request, Texts
-from service.datasets.ingest import Cut, Submission, store_dataset
+from service.datasets.cutting import Cut
+from service.datasets.ingest import Submission, store_dataset
 from service.inference.architectures import quieten
 from service.inference.classifier import Classifier
 from service.inference.device import pick_device

@@ -19,6 +19,7 @@ from service.api.guard import check_every_route
 from service.api.head import HeadAsGet
 from service.api.observe import Observer
 from service.api.origins import Origins
+from service.api.query import saying_what_may_be_empty
 from service.api.root_path import RootPath, must_be_no_route
 from service.api.text_lines import MEDIA_TYPES
 from service.errors import ClassiglotError
@@ -73,6 +74,7 @@ def create_app(settings: Settings, closing: threading.Event | None = None) -> Fa
         generate_unique_id_function=lambda route: route.name,  # what generated clients call their functions
         redirect_slashes=False,  # by `problems`, in its own way
     )
+    app.openapi = saying_what_may_be_empty(app.openapi)  # type: ignore[method-assign]  # FastAPI's own way
     app.add_middleware(HeadAsGet)
     app.add_middleware(
         BodyLimit, uploads=settings.max_upload_bytes, others=settings.max_request_bytes, streamed=MEDIA_TYPES

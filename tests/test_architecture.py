@@ -14,6 +14,7 @@ MODULES = sorted(path for package in ("service", "worker") for path in (ROOT / p
 GROUND = [
     "service.errors",
     "service.settings",
+    "service.nulls",
     "service.logs",
     "service.processes",
     "service.imports",
@@ -35,6 +36,7 @@ TRAINING = ["service.errors", "service.logs", "service.store", "service.inferenc
 MAY_IMPORT = {
     "service.errors": [],
     "service.settings": ["service.errors"],
+    "service.nulls": [],
     "service.logs": [],
     "service.processes": [],
     "service.imports": [],

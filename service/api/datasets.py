@@ -4,7 +4,16 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -27,10 +36,14 @@ from service.api.fields import (
 )
 from service.api.guard import REFUSALS, Reader, Trainer
 from service.api.problems import responses
+from service.datasets.cutting import Cut
 from service.datasets.dataset import SPLITS
 from service.datasets.formats import EXTENSION_OF_TYPE
-from service.datasets.ingest import Cut, Submission, Upload, dataset_not_found, delete_dataset, store_dataset
+from service.datasets.ingest import Submission, Upload, dataset_not_found, delete_dataset, store_dataset
 from service.datasets.json_text import parse_json
+from service.datasets.rows import LABEL_COLUMNS, MAX_NAME
+from service.datasets.split_column import COLUMN
+from service.datasets.unlabelled import Unlabelled
 from service.errors import Detail, Unacceptable, Unreadable, UnsupportedMedia
 from service.store import datasets as dataset_rows
 from service.store.records import DatasetRecord, Task
@@ -39,12 +52,26 @@ router = APIRouter(tags=["data sets"], responses=REFUSALS)
 Fields = TypeVar("Fields", bound="DatasetFields")
 
 
+def _beside_text_and_labels(column: str) -> str:
+    if column.casefold() in ("text", *LABEL_COLUMNS, COLUMN):
+        raise ValueError("must be another column than those of texts, labels and splits, such as `respondent`")
+    return column
+
+
 class CutBody(Body):
     """How missing splits are cut from train. A split that is sent is not cut."""
 
     val: float | None = Field(default=None, gt=0, le=0.5)
     test: float | None = Field(default=None, gt=0, le=0.5)
     seed: int = Field(default=0, ge=0, lt=2**32)
+    group: (
+        Annotated[
+            str,
+            StringConstraints(min_length=1, max_length=MAX_NAME),
+            AfterValidator(_beside_text_and_labels),
+        ]
+        | None
+    ) = Field(default=None, description="a column; all rows with the same value of it stay in one split")
 
     @model_validator(mode="after")
     def _leaves_train(self) -> "CutBody":
@@ -59,6 +86,7 @@ class DatasetFields(Body):
     name: Name
     task: Task | None = None
     language: Language | None = None
+    unlabelled: Unlabelled | None = Field(default=None, description="`skip`: rows without a label are left out")
     split: CutBody = CutBody()
 
 
@@ -149,16 +177,19 @@ def view(record: DatasetRecord) -> DatasetView:
 def _json_schema() -> dict[str, Any]:
     """The body's schema in one piece: OpenAPI resolves references in its own components only."""
     schema = DatasetBody.model_json_schema()
-    schema["properties"]["split"] = schema.pop("$defs")["CutBody"]
+    cut, null = schema["properties"]["split"]["anyOf"]
+    schema["properties"]["split"]["anyOf"] = [schema.pop("$defs")[cut["$ref"].rpartition("/")[2]], null]
     return schema
 
 
+_CHOICES = {"task": Task, "unlabelled": Unlabelled}
 _FORM = {"type": "object", "required": ["name", "train"]} | {
     "properties": {name: {"type": "string", "format": "binary"} for name in SPLITS}
     | {name: {"type": "string", "examples": [example]} for name, example in examples.FORM.items()}
-    | {"task": {"type": "string", "enum": ["", *get_args(Task)]}}  # a page sends what is not chosen as an empty field
+    # a page sends what is not chosen as an empty field
+    | {name: {"type": "string", "enum": ["", *get_args(own)]} for name, own in _CHOICES.items()}
 }
-_FORM_HOLDS = "it holds name, task, language and split as fields, and train, val and test as files"
+_FORM_HOLDS = "it holds name, task, language, unlabelled and split as fields, and train, val and test as files"
 _BODIES = {
     "requestBody": {
         "required": True,
@@ -252,8 +283,8 @@ def _is_left_empty(name: str, part: str | UploadFile) -> bool:
 
 
 def _submission(fields: DatasetFields, splits: dict[str, Upload | object]) -> Submission:
-    cut = Cut(fields.split.val, fields.split.test, fields.split.seed)
-    return Submission(fields.name, fields.task, fields.language, splits, cut)
+    cut = Cut(**fields.split.model_dump())
+    return Submission(fields.name, fields.task, fields.language, splits, cut, fields.unlabelled)
 
 
 def _check(model: type[Fields], value: object) -> Fields:

@@ -16,13 +16,16 @@ from service.api.guard import REFUSALS, Reader, credentials_of
 from service.api.jobs import find_job
 from service.api.negotiate import NEGOTIATED, STREAMED, preferred
 from service.api.problems import responses
+from service.api.query import EmptyIs
 from service.errors import ClassiglotError, Unavailable
 from service.store import events as event_rows
 from service.store.records import FINAL, EventRecord, Page
 
 router = APIRouter(tags=["jobs"], responses=REFUSALS)
 PING_SECONDS = 15.0
-Number = Annotated[str | None, Query(pattern=DIGITS, description="the id of the last event seen"), NeverNull()]
+Number = Annotated[
+    str | None, Query(pattern=DIGITS, description="the id of the last event seen"), NeverNull(), EmptyIs(None)
+]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", pattern=DIGITS), NeverNull()]
 
 
@@ -60,7 +63,7 @@ async def list_events(
     context: In,
     access: Reader,
     after: Number = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000), EmptyIs(100)] = 100,
     last_event_id: LastEventId = None,
 ) -> Any:
     """Oldest first. With `Accept: text/event-stream` live, until the job is final; resumable with `Last-Event-ID`."""

@@ -10,7 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from service.api.query import EmptyIs
 from service.datasets.checks import why_unsafe
+from service.nulls import NullIsLeftOut
 
 T = TypeVar("T")
 
@@ -39,14 +41,17 @@ def _sought(name: str) -> str:
 MAX_NAME = 100  # characters
 MAX_WANTED = MAX_NAME + len(":123456789")
 NAME = r"^\p{Zs}*[\p{L}\p{N}][\p{L}\p{M}\p{N}_. -]*\p{Zs}*$"
-LANGUAGE = r"^[\p{L}][\p{L}\p{M} _-]*$"
+LANGUAGE = r"^\p{L}[\p{L}\p{M}0-9 _'’()-]*$"
 ID = r"^[a-z0-9_]+$"
 DIGITS = r"^[0-9]{1,15}$"
 KEY = r"^[\x21-\x7e]+$"
 _CURSOR = "must be the id of the last item of the page before, as the list gave it: it begins with `{}`"
 WORDS = {  # what a pattern asks for, for whoever is refused by it
     NAME: "must consist of letters, digits, spaces and `_ . -`, and begin with a letter or a digit",
-    LANGUAGE: "must be the name of a language or its code, such as `german` or `de`: letters, spaces, `_` and `-`",
+    LANGUAGE: (
+        "must be the name of a language or its code, such as `german`, `de` or `es-419`: a letter, then letters, "
+        "digits, spaces, apostrophes, parentheses, `_` and `-`"
+    ),
     ID: "must be an id as the service gave it: small letters, digits and `_`",
     DIGITS: "must be an event's id as the service gave it: digits",
     KEY: "must consist of ASCII letters, digits and signs, without spaces",
@@ -91,7 +96,7 @@ Language = Annotated[
 ]
 Id = Annotated[str, Path(max_length=60, pattern=ID)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]  # as `rfc3339` writes it
-Limit = Annotated[int, Query(ge=1, le=100)]
+Limit = Annotated[int, Query(ge=1, le=100), EmptyIs(20)]
 
 
 class NeverNull:
@@ -104,9 +109,9 @@ class NeverNull:
 
 
 _after = partial(Query, max_length=60, description="the last id of the page before")
-AfterDataset = Annotated[str | None, _after(pattern=_ids("ds")), NeverNull()]
-AfterJob = Annotated[str | None, _after(pattern=_ids("job")), NeverNull()]
-AfterModel = Annotated[str | None, _after(pattern=_ids("mdl")), NeverNull()]
+AfterDataset = Annotated[str | None, _after(pattern=_ids("ds")), NeverNull(), EmptyIs(None)]
+AfterJob = Annotated[str | None, _after(pattern=_ids("job")), NeverNull(), EmptyIs(None)]
+AfterModel = Annotated[str | None, _after(pattern=_ids("mdl")), NeverNull(), EmptyIs(None)]
 WithName = Annotated[
     Annotated[str, StringConstraints(max_length=MAX_NAME), AfterValidator(_sought)] | None,
     Query(description="only those of this name"),
@@ -119,7 +124,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-class Body(BaseModel):
+class Body(NullIsLeftOut):
     """A request body: a wrong key is refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)

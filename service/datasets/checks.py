@@ -5,27 +5,37 @@ from typing import cast
 
 from service.datasets.complaints import Complaints, counted
 from service.datasets.dataset import NOTHING, Dataset, Example, Scalar
-from service.datasets.rows import SEPARATOR, RawRow, RawSplit
+from service.datasets.rows import SEPARATOR, RawRow, RawSplit, is_unlabelled
 from service.settings import Settings
 from service.store.records import Task
 
 MAX_LABEL = 200  # characters
 
 
+def check_sizes(raw: Mapping[str, RawSplit], settings: Settings, complaints: Complaints) -> None:
+    """Before any row is left out: of a split with too many, no more than one over the limit was read."""
+    sizes = {name: len(split.rows) for name, split in raw.items()}
+    for name, rows in sizes.items():
+        if not rows:
+            complaints.add("has no rows", split=name)
+        if rows > settings.max_rows:
+            complaints.add(f"has too many rows; the most here is {settings.max_rows}", split=name)
+    if max(sizes.values()) <= settings.max_rows < (total := sum(sizes.values())):
+        complaints.add(f"{total} rows in all; the most here is {settings.max_rows}")
+
+
 def to_examples(
     split: RawSplit, name: str, task: Task, settings: Settings, complaints: Complaints, *, numbered: bool = False
 ) -> list[Example]:
     """Checked examples, `numbered` where they will be cut; a row with a fault gives a complaint."""
-    if len(split.rows) > settings.max_rows:
-        complaints.add(f"has too many rows; the most here is {settings.max_rows}", split=name)
-        return []
     examples = []
-    for number, row in enumerate(split.rows):
+    for number, row in split.numbered():
         text = _text(row, name, number, settings.max_text_bytes, complaints)
         labels = _labels(row, split, task, name, number, complaints)
         _check_extra(row, name, number, settings.max_text_bytes, complaints)
         extra = cast("Mapping[str, Scalar]", row.extra)  # as the check has found; a copy would be much memory
-        examples.append(Example(text, labels, extra or NOTHING, number if numbered else None))
+        sent_row = number if numbered or split.numbers else None
+        examples.append(Example(text, labels, extra or NOTHING, sent_row, name))
     return examples
 
 
@@ -66,6 +76,8 @@ def _labels(
         return ()
 
     value = row.labels
+    if is_unlabelled(row) and not (sent.cells and task == "deciding"):
+        return complain(_why_unlabelled(value, task))
     if sent.cells and isinstance(value, str):
         value = (
             value.strip() if task == "choosing" else [part.strip() for part in value.split(SEPARATOR) if part.strip()]
@@ -86,13 +98,17 @@ def _labels(
     return tuple(labels)
 
 
+def _why_unlabelled(value: object, task: Task) -> str:
+    either = ", or [] where the task is deciding and none applies" if value is None or task == "deciding" else ""
+    found = "null" if value is None else "empty"
+    return f"is {found}; give every row a label{either}, or send unlabelled=skip to leave such rows out"
+
+
 def _why_of_other_type(value: object, task: Task) -> str:
-    """Numbers and nulls first: that they are not strings is what their sender does not think of."""
+    """Numbers first: that they are not strings is what their sender does not think of."""
     if isinstance(value, int | float):
         written = "in quotation marks" if task == "choosing" else "as a list of strings, because the task is deciding"
         return f"is {_kind(value)}; write it {written}"
-    if value is None:
-        return "is null; give every row a label, or [] where the task is deciding and none applies"
     if task == "choosing":
         return "must be one string, because the task is choosing; lists of labels are for deciding"
     return "must be a list of strings, because the task is deciding; an empty list means no label"
@@ -110,7 +126,7 @@ def _label_fault(label: object) -> str | None:
     if not isinstance(label, str):
         return "must hold strings only"
     if not label.strip():
-        return "is empty; give every row a label" if not label else "is made of spaces only"
+        return "holds an empty label; leave it out of the list"
     if len(label) > MAX_LABEL:
         return f"is longer than {MAX_LABEL} characters; is it a text in the label's place?"
     return why_unsafe(label)

@@ -17,17 +17,19 @@ NOTHING: Mapping[str, Scalar] = {}
 class Example:
     """One text with its labels (exactly one for choosing) and whatever other columns came with it.
 
-    `sent_row`: where train was sent as one and other splits were cut from it, the row's number there.
+    `sent_row`: the row's number in `sent_split` as that was sent, where other splits were cut from it or rows were left
+    out of it.
     """
 
     text: str
     labels: tuple[str, ...]
     extra: Mapping[str, Scalar] = field(default_factory=lambda: NOTHING)
     sent_row: int | None = None
+    sent_split: str = "train"
 
     def place(self, split: str, row: int) -> Place:
         """Where its sender finds it, now that it is this row of this split."""
-        return (split, row) if self.sent_row is None else ("train", self.sent_row)
+        return (split, row) if self.sent_row is None else (self.sent_split, self.sent_row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ def write_dataset(dataset: Dataset, folder: Path) -> dict[str, str]:
             for row in dataset.splits[name]:
                 content = _content(row)
                 digest.update(_line(content))
-                file.write(_line(content if row.sent_row is None else content | {"sent_row": row.sent_row}))
+                file.write(_line(content | _origin(row)))
         sums[name] = digest.hexdigest()
     return sums
 
@@ -34,6 +34,12 @@ def _content(row: Example) -> Json:
     return {"text": row.text, "labels": row.labels} | ({"extra": dict(row.extra)} if row.extra else {})
 
 
+def _origin(row: Example) -> Json:
+    if row.sent_row is None:
+        return {}
+    return {"sent_row": row.sent_row} | ({} if row.sent_split == "train" else {"sent_split": row.sent_split})
+
+
 def _line(value: Json) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode() + b"\n"
 
@@ -41,7 +47,9 @@ def _line(value: Json) -> bytes:
 def _read_split(path: Path) -> list[Example]:
     with path.open("rb") as file:
         values = [json.loads(line) for line in file]
-    return [
-        Example(value["text"], tuple(value["labels"]), value.get("extra", {}), value.get("sent_row"))
-        for value in values
-    ]
+    return [_example(value) for value in values]
+
+
+def _example(value: Json) -> Example:
+    origin = {name: value[name] for name in ("sent_row", "sent_split") if name in value}
+    return Example(value["text"], tuple(value["labels"]), value.get("extra", {}), **origin)

@@ -2,22 +2,22 @@
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from service.access.quotas import check_room_for_bytes
-from service.datasets.checks import check_labels, to_examples
-from service.datasets.complaints import Complaints, counted
-from service.datasets.dataset import SPLITS, Dataset, Example, folded
+from service.datasets.checks import check_labels, check_sizes, to_examples
+from service.datasets.complaints import Complaints
+from service.datasets.cutting import Cut, cut_missing
+from service.datasets.dataset import SPLITS, Dataset
 from service.datasets.files import write_dataset
 from service.datasets.formats import read_file, read_json
+from service.datasets.groups import check_groups, group_warnings
 from service.datasets.languages import language_warnings
-from service.datasets.near_duplicates import near_kinds, too_many
 from service.datasets.rows import RawSplit
 from service.datasets.split_column import obey_split_column
-from service.datasets.splitting import cut_rows
 from service.datasets.task import infer_task
+from service.datasets.unlabelled import Unlabelled, leave_out_unlabelled
 from service.datasets.warnings import dataset_warnings
 from service.datasets.wide_labels import check_wide
 from service.errors import Conflict, DiskFull, NotFound, Unavailable, Unreadable
@@ -40,15 +40,6 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """How missing splits are cut from train: shares of its rows. None: the default of 0.2."""
-
-    val: float | None = None
-    test: float | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Submission:
     """What was sent: each split a file, or what a JSON body has of it."""
 
@@ -57,13 +48,19 @@ class Submission:
     language: str | None
     splits: dict[str, Upload | object]
     cut: Cut = field(default_factory=Cut)
+    unlabelled: Unlabelled | None = None
 
     def sha256(self) -> str:
         """The same for two submissions that say the same, whatever stood between the parts of the form.
 
         Raises: Unreadable.
         """
-        asked = ["data set", self.name, self.task, self.language, asdict(self.cut)]
+        cut = asdict(self.cut)
+        later = {
+            "group": cut.pop("group"),
+            "unlabelled": self.unlabelled,
+        }  # the sum of who asks for neither is as it was
+        asked = ["data set", self.name, self.task, self.language, cut, *([later] if any(later.values()) else [])]
         splits = {name: _said(split) for name, split in self.splits.items()}
         try:
             said = json.dumps([*asked, splits], sort_keys=True)
@@ -74,9 +71,6 @@ class Submission:
 
 def _said(split: Upload | object) -> object:
     return [split.filename, hashlib.sha256(split.data).hexdigest()] if isinstance(split, Upload) else split
-
-
-DEFAULT_SHARE = 0.2
 
 
 def store_dataset(
@@ -157,67 +151,43 @@ def dataset_not_found() -> NotFound:
 def build_dataset(submission: Submission, settings: Settings) -> Dataset:
     """From what was sent to a checked data set with all three splits. Raises: DatasetInvalid, Unreadable."""
     complaints = Complaints()
-    raw = {name: _read(name, sent, complaints, settings) for name, sent in submission.splits.items()}
-    complaints.raise_if_any()
+    raw, left_out = _read_all(submission, settings, complaints)
     task, deciding_cells = (submission.task, []) if submission.task else infer_task(raw, complaints)
-    notices = language_warnings(submission.language) + check_wide(raw, task, complaints)
+    notices = language_warnings(submission.language) + left_out + check_wide(raw, task, complaints)
     complaints.raise_if_any()
     parted = "train" if len(raw) < len(SPLITS) else None
     splits = {
         name: to_examples(raw.pop(name), name, task, settings, complaints, numbered=name == parted)  # both: much memory
         for name in list(raw)
     }
-    total = sum(map(len, splits.values()))
-    if total > settings.max_rows:
-        complaints.add(f"{total} rows in all; the most here is {settings.max_rows}")
-    for name, rows in splits.items():
-        if not rows:
-            complaints.add("has no rows", split=name)
     complaints.raise_if_any()
+    group = submission.cut.group
+    if group is not None:
+        check_groups(splits, group, complaints)
     splits, of_column = obey_split_column(splits, complaints)
     complaints.raise_if_any()
     labels = sorted({label for rows in splits.values() for row in rows for label in row.labels})
     dataset = Dataset(task, labels, splits, deciding_cells, notices + of_column)
     check_labels(dataset, settings, complaints)
     complaints.raise_if_any()
-    return replace(dataset, splits=_cut_missing(splits, submission, complaints))
+    dataset = replace(dataset, splits=cut_missing(splits, submission.cut, submission.splits, complaints))
+    return dataset if group is None else replace(dataset, notices=[*dataset.notices, *group_warnings(dataset, group)])
+
+
+def _read_all(
+    submission: Submission, settings: Settings, complaints: Complaints
+) -> tuple[dict[str, RawSplit], list[Json]]:
+    """The splits as they were sent, but for rows that are to be left out, and what is said of these."""
+    raw = {name: _read(name, sent, complaints, settings) for name, sent in submission.splits.items()}
+    complaints.raise_if_any()
+    check_sizes(raw, settings, complaints)
+    complaints.raise_if_any()
+    raw, left_out = leave_out_unlabelled(raw, complaints) if submission.unlabelled else (raw, [])
+    complaints.raise_if_any()
+    return raw, left_out
 
 
 def _read(name: str, sent: Upload | object, complaints: Complaints, settings: Settings) -> RawSplit:
     if isinstance(sent, Upload):
         return read_file(sent.filename, sent.data, name, complaints, settings)
     return read_json(sent, name, complaints)
-
-
-def _cut_missing(
-    splits: dict[str, list[Example]], submission: Submission, complaints: Complaints
-) -> dict[str, list[Example]]:
-    cut = submission.cut
-    asked = {"val": cut.val, "test": cut.test}
-    for name, share in asked.items():
-        if share is not None and name in splits:
-            why = "was sent" if name in submission.splits else "is filled by the column split of train"
-            complaints.add(f"{why}, so it cannot be cut from train; leave out split.{name}", split=name)
-    missing = {name: share or DEFAULT_SHARE for name, share in asked.items() if name not in splits}
-    if missing and not complaints.count:
-        rows = splits["train"]
-        shares = {"train": 1 - sum(missing.values()), **missing}
-        texts = [row.text for row in rows]  # one in two splits, or nearly, would flatter the model
-        near, equal = near_kinds(texts, thorough=not too_many(texts)), list(map(folded, texts))
-        names = cut_rows([row.labels for row in rows], shares, cut.seed, near, equal)
-        splits = splits | {name: [row for row, own in zip(rows, names, strict=True) if own == name] for name in shares}
-        for name, share in shares.items():
-            if not splits[name]:
-                complaints.add(_why_none_was_cut(name, share, rows), split=name)
-    complaints.raise_if_any()
-    return {name: splits[name] for name in SPLITS}
-
-
-def _why_none_was_cut(name: str, share: float, rows: Sequence[Example]) -> str:
-    """Where there are rows enough, the only example of a label stays in train: what is not there cannot be learnt."""
-    examples = Counter(label for row in rows for label in row.labels)
-    alone = sum(count == 1 for count in examples.values())
-    if alone and share * len(rows) >= 1:
-        few = f"{alone} of {counted(len(examples), 'label')} have one example, which train needs, so none is left"
-        return f"{few} to cut {name} from; add examples of each label, merge labels, or send {name} yourself"
-    return f"train is too small to cut {name} from it; add rows or send {name} yourself"

@@ -42,12 +42,13 @@ def _inferred_task(dataset: Dataset) -> list[Json]:
         message = (
             f"{counted(len(cells), 'label cell')} of {rows} without a label, and none with several: this was taken for "
             "a data set for deciding, and training will learn that no label applies to these rows; if they are not "
-            "labelled yet, label or remove them and send task=choosing; if no label is meant, send task=deciding"
+            "labelled yet, send unlabelled=skip to leave them out; if no label is meant, send task=deciding"
         )
     elif 0 < len(cells) < FEW_CELLS * rows:
+        skip = "; unlabelled=skip leaves out those with none" if empty else ""
         message = (
             f"{counted(len(cells), 'label cell')} of {rows} with none or several labels made this a data set for "
-            "deciding; send task=choosing, or fill the cells; if they are meant so, send task=deciding"
+            f"deciding; send task=choosing, or fill the cells{skip}; if they are meant so, send task=deciding"
         )
     else:
         return []

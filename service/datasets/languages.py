@@ -45,12 +45,13 @@ yo yoruba, yorùbá; za zhuang; zh chinese, mandarin, simplified chinese, tradit
 zu zulu, isizulu; yue cantonese, 粤语; ceb cebuano; haw hawaiian; hmn hmong; bho bhojpuri; mai maithili; gom konkani;
 mni meitei, manipuri; lus mizo; sat santali; tcy tulu; ilo ilocano; war waray; ast asturian; scn sicilian;
 vec venetian; sco scots; nds low german; bar bavarian; gsw swiss german; hsb sorbian; ckb sorani; kmr kurmanji;
-prs dari; pcm nigerian pidgin, pidgin, naija; luo dholuo; nso northern sotho, sepedi; syr aramaic, syriac;
+prs dari; nqo n'ko; pcm nigerian pidgin, pidgin, naija; luo dholuo; nso northern sotho, sepedi; syr aramaic, syriac;
 und unknown; mul multilingual, multiple, mixed, various, other, any other, any
 """
 _ENTRIES = [entry.strip().split(maxsplit=1) for entry in _KNOWN.split(";")]
 CODES = frozenset(code for code, _ in _ENTRIES)
 NAMES = frozenset(unicodedata.normalize("NFC", name) for _, names in _ENTRIES for name in names.split(", "))
+_MARKS, _APOSTROPHES = re.compile("[-_() ]+"), re.compile("['’ʻʼ]")
 _OF_THREE_LETTERS = re.compile("[a-z]{3}")  # ISO 639-3 has 8,000 of them
 
 
@@ -62,7 +63,7 @@ def language_warnings(language: str | None, advice: str = OF_DATASET) -> list[Js
     """`language_unknown`, where it is neither the name nor the code of one."""
     if language is None or _is_known(folded := _folded(language)):
         return []
-    near = difflib.get_close_matches(folded, NAMES, n=1)
+    near = difflib.get_close_matches(_without_variety(folded), NAMES, n=1)
     meant = f", as {near[0]!r} is" if near else ""
     message = (
         f"{language!r} is no language known here by name or code (such as 'german', 'de'){meant}; jobs start from the "
@@ -76,5 +77,20 @@ def _folded(language: str) -> str:
 
 
 def _is_known(folded: str) -> bool:
-    code = re.split("[-_]", folded)[0]
-    return re.sub("[-_]", " ", folded) in NAMES or code in CODES or bool(_OF_THREE_LETTERS.fullmatch(code))
+    language = _without_variety(folded)
+    code = re.split("[-_]", language)[0]
+    is_named = not _BARE.isdisjoint((_bare(folded), _bare(language)))
+    return is_named or code in CODES or bool(_OF_THREE_LETTERS.fullmatch(code))
+
+
+def _without_variety(folded: str) -> str:
+    """As in 'portuguese (brazil)'."""
+    return folded.partition("(")[0].strip()
+
+
+def _bare(name: str) -> str:
+    """Without what is written in several ways."""
+    return _MARKS.sub(" ", _APOSTROPHES.sub("", name)).strip()
+
+
+_BARE = frozenset(map(_bare, NAMES))

@@ -1,7 +1,7 @@
 """Rows of a split as they were sent, not yet checked, and which of their columns is what."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +22,16 @@ class RawRow:
 @dataclass(frozen=True, slots=True)
 class RawSplit:
     """Rows as they were sent. `cells`: labels are text cells, in which `|` may separate several. `wide`: each label
-    has a column of its own."""
+    has a column of its own. `numbers`: of each row, where some were left out."""
 
     rows: list[RawRow]
     cells: bool = False
     wide: tuple[str, ...] = ()
+    numbers: Sequence[int] = ()
+
+    def numbered(self) -> Iterator[tuple[int, RawRow]]:
+        """Each row with its number as it was sent."""
+        return zip(self.numbers, self.rows, strict=True) if self.numbers else enumerate(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,11 @@ class Columns:
         if isinstance(self.labels, str):
             return RawRow(values[self.text], values[self.labels], extra)
         return RawRow(values[self.text], [name for name in self.labels if is_one(values[name])], extra)
+
+
+def is_unlabelled(row: RawRow) -> bool:
+    """Whether it is empty or null where a label is looked for. An empty list says something: that none applies."""
+    return row.labels is None or (isinstance(row.labels, str) and not row.labels.strip())
 
 
 def is_one(cell: object) -> bool | None:

@@ -23,7 +23,7 @@ def obey_split_column(
     """
     named = {split: names for split, rows in splits.items() if (names := _named(rows))}
     if len(splits) > 1:
-        return dict(splits), _contradictions(named)
+        return dict(splits), _contradictions(splits, named)
     if "train" not in named:
         return dict(splits), _almost(splits["train"])
     counts = Counter(named["train"])
@@ -59,7 +59,7 @@ def _notice(parted: Mapping[str, Sequence[Example]]) -> Json:
 
 def _almost(rows: Sequence[Example]) -> list[Json]:
     """One that names the rows that name no split, where most do."""
-    unnamed = [("train", number) for number, row in enumerate(rows) if _named_split(row) is None]
+    unnamed = [row.place("train", number) for number, row in enumerate(rows) if _named_split(row) is None]
     if len(unnamed) >= len(rows) / 2:
         return []
     message = (
@@ -70,9 +70,14 @@ def _almost(rows: Sequence[Example]) -> list[Json]:
     return [warning("split_column", message, unnamed)]
 
 
-def _contradictions(named: Mapping[str, Sequence[str]]) -> list[Json]:
+def _contradictions(splits: Mapping[str, Sequence[Example]], named: Mapping[str, Sequence[str]]) -> list[Json]:
     """One that names every row whose file and whose column say different things."""
-    rows = [(split, row) for split, names in named.items() for row, name in enumerate(names) if name != split]
+    rows = [
+        splits[split][row].place(split, row)
+        for split, names in named.items()
+        for row, name in enumerate(names)
+        if name != split
+    ]
     if not rows:
         return []
     message = (

@@ -2,54 +2,65 @@
 
 import random
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-Kinds = Sequence[Hashable]  # of each row; rows of one kind stay together
+from service.datasets.kinds import Counts, Kinds, LabelSets, counted_labels, grouped, joined, joined_where_small
+from service.datasets.shares import Shares
+
+AS_ASKED = (0, 1.0)  # no split lacks anything, and none is off by more than a quarter or four rows
 
 
 def cut_rows(
-    label_sets: Sequence[Sequence[str]], fractions: Mapping[str, float], seed: int, coarse: Kinds, fine: Kinds
+    label_sets: LabelSets,
+    fractions: Mapping[str, float],
+    seed: int,
+    coarse: Kinds,
+    fine: Kinds,
+    groups: Kinds | None = None,
 ) -> list[str]:
     """As `iterative_stratification`, with rows of one kind together where the shares can still be had: of a coarse
-    kind, else of all but the large ones, else of a fine kind; else, as in a set of few texts many times over, row by
-    row."""
-    for kinds in (coarse, _without_large(coarse, fine, label_sets, fractions), fine):
-        together = iterative_stratification(label_sets, fractions, seed, kinds)
-        if _as_asked(label_sets, together, fractions):
-            return together
-    return iterative_stratification(label_sets, fractions, seed)
+    kind, else of all but the large ones, else of a fine kind, else of all but the large ones of these; else, as in a
+    set of few texts many times over, row by row.
+
+    Args:
+        groups: what no cut may part, in whose place each row would be of its own. Where the shares cannot be had at
+            all with them, kinds are kept whole too that do not make it worse.
+    """
+    tried = []
+    for kinds in _kinds_to_try(label_sets, fractions, coarse, fine, groups or range(len(label_sets))):
+        cut = Shares(label_sets, fractions, iterative_stratification(label_sets, fractions, seed, kinds))
+        if groups:
+            cut.even_out(kinds)
+        if cut.miss() <= AS_ASKED:
+            return cut.names
+        tried.append(cut)
+    least = tried[-1].miss()
+    return next(cut.names for cut in tried if cut.miss() <= least)
 
 
-def _without_large(
-    coarse: Kinds, fine: Kinds, label_sets: Sequence[Sequence[str]], fractions: Mapping[str, float]
-) -> Kinds:
-    """Coarse kinds, but fine ones for the rows of each that takes more of a label than a split may be off."""
+def _kinds_to_try(
+    label_sets: LabelSets, fractions: Mapping[str, float], coarse: Kinds, fine: Kinds, groups: Kinds
+) -> Iterator[Kinds]:
+    yield joined(groups, coarse)
+    most = _most_together(label_sets, fractions, groups)
+    equal = joined(groups, fine)
+    yield joined_where_small(equal, coarse, label_sets, most)
+    yield equal
+    yield joined_where_small(joined_where_small(groups, fine, label_sets, most), coarse, label_sets, most)
+    yield groups
+
+
+def _most_together(label_sets: LabelSets, fractions: Mapping[str, float], groups: Kinds) -> dict[str, float]:
+    """Of each label, so many rows as a split may be off, or as some group has anyway."""
     rows = Counter(label for labels in label_sets for label in labels)
-    groups = _grouped(coarse)
-    counts = _counts(groups, label_sets)
-    kinds: list[Hashable] = [("fine", kind) for kind in fine]
-    for members, held in zip(groups, counts, strict=True):
-        if all(count <= max(4, min(fractions.values()) * rows[label] / 4) for label, count in held.items() if label):
-            for row in members:
-                kinds[row] = ("coarse", coarse[row])
-    return kinds
-
-
-def _as_asked(label_sets: Sequence[Sequence[str]], names: Sequence[str], fractions: Mapping[str, float]) -> bool:
-    """Whether each split has rows, and what it should of each label and of the whole: to a quarter or four rows, and
-    some where two are asked for."""
-    rows: Counter[str | None] = Counter({None: len(label_sets)})
-    there: Counter[tuple[str | None, str]] = Counter((None, name) for name in names)
-    for labels, name in zip(label_sets, names, strict=True):
-        rows.update(labels)
-        there.update((label, name) for label in labels)
-    asked = {(label, name): count * share for label, count in rows.items() for name, share in fractions.items()}
-    near = all(abs(there[place] - count) <= max(4, count / 4) for place, count in asked.items())
-    return near and all(there[place] for place, count in asked.items() if count >= 2 or place[0] is None)
+    largest: Counts = Counter()
+    for held in counted_labels(grouped(groups), label_sets):
+        largest.update({label: count - largest[label] for label, count in held.items() if count > largest[label]})
+    return {label: max(4, min(fractions.values()) * count / 4, largest[label]) for label, count in rows.items()}
 
 
 def iterative_stratification(
-    label_sets: Sequence[Sequence[str]],
+    label_sets: LabelSets,
     fractions: Mapping[str, float],
     seed: int,
     kinds: Kinds | None = None,
@@ -66,8 +77,8 @@ def iterative_stratification(
         fractions: split name → share of the rows; they sum to 1.
         kinds: None: each row is of its own.
     """
-    groups = _grouped(range(len(label_sets)) if kinds is None else kinds)
-    counts = _counts(groups, label_sets)
+    groups = grouped(range(len(label_sets)) if kinds is None else kinds)
+    counts = counted_labels(groups, label_sets)
     strata = _strata(groups, counts, seed)
     left = {label: sum(counts[group][label] for group in members) for label, members in strata.items()}
     wanted = {label: {name: share * rows for name, share in fractions.items()} for label, rows in left.items()}
@@ -92,23 +103,7 @@ def iterative_stratification(
     return [split_of[row] for row in range(len(label_sets))]
 
 
-def _grouped(kinds: Kinds) -> list[list[int]]:
-    groups: dict[Hashable, list[int]] = {}
-    for row, kind in enumerate(kinds):
-        groups.setdefault(kind, []).append(row)
-    return list(groups.values())
-
-
-def _counts(groups: Sequence[Sequence[int]], label_sets: Sequence[Sequence[str]]) -> list[Counter[str | None]]:
-    """Of each group how many rows have a label. Most are alike, and a million of their own would be much memory."""
-    known: dict[tuple[str | None, ...], Counter[str | None]] = {}
-    held = (tuple(label for row in rows for label in label_sets[row] or (None,)) for rows in groups)
-    return [known.get(labels) or known.setdefault(labels, Counter(labels)) for labels in held]
-
-
-def _strata(
-    groups: Sequence[Sequence[int]], counts: Sequence[Counter[str | None]], seed: int
-) -> dict[str | None, list[int]]:
+def _strata(groups: Sequence[Sequence[int]], counts: Sequence[Counts], seed: int) -> dict[str | None, list[int]]:
     """Label → the groups that have it, in a random order, but the largest first: small ones then even it out."""
     order = list(range(len(groups)))
     random.Random(seed).shuffle(order)

@@ -28,7 +28,7 @@ def infer_task(splits: Mapping[str, RawSplit], complaints: Complaints) -> tuple[
     cells = [
         (name, number)
         for name, split in splits.items()
-        for number, row in enumerate(split.rows)
+        for number, row in split.numbered()
         if isinstance(row.labels, str) and (SEPARATOR in row.labels or not row.labels.strip())
     ]
     return "deciding" if cells else "choosing", cells

@@ -1,4 +1,4 @@
-"""What is doubtful about a data set that is taken all the same. Nothing is ever dropped: its owner is told."""
+"""What is doubtful about a data set that is taken all the same. Nothing is dropped unasked: its owner is told."""
 
 from service.datasets.dataset import Dataset
 from service.datasets.label_warnings import label_warnings

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.nulls import NullIsLeftOut
+
 Auto = Literal["auto"]
 OptimizerName = Literal["sam", "asam", "adamw"]
 ClassWeight = Literal["balanced", "none"]
@@ -12,8 +14,8 @@ HeadRows = Literal["train", "train_and_val"]
 NEVER = 1.0  # the `sam_start` of whoever does not climb
 
 
-class Hyperparameters(BaseModel):
-    """As asked for: each may be left out or "auto"."""
+class Hyperparameters(NullIsLeftOut):
+    """As asked for: each may be left out, null or "auto"."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 

@@ -49,9 +49,9 @@ class BaseCheckpoint:
 
 
 def for_language(language: str | None) -> str:
-    """english, german and french (or deutsch, français; or en, eng, de, …, with a region or without) have a model of
-    their own; anything else is multilingual."""
-    name = unicodedata.normalize("NFC", (language or "").strip()).casefold()
+    """english, german and french (or deutsch, français; or en, eng, de, …, with a region or without, such as en-US or
+    English (US)) have a model of their own; anything else is multilingual."""
+    name = unicodedata.normalize("NFC", (language or "").partition("(")[0].strip()).casefold()
     code = re.split("[-_]", name)[0]  # of names the whole counts: french-creole is not French
     return _OF_LANGUAGE.get(_CODES.get(code) or _OWN_NAMES.get(name, name), _OF_ANY_OTHER)
 

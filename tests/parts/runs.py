@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from parts.toy_text import choosing, columns, deciding
-from service.datasets.ingest import Cut, Submission, store_dataset
+from service.datasets.cutting import Cut
+from service.datasets.ingest import Submission, store_dataset
 from service.jobs.report import REPORT_JSON, Report
 from service.jobs.spec import Hyperparameters, resolve
 from service.settings import Settings

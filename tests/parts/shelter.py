@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from parts.toy_text import choosing, columns
+from service.datasets.cutting import Cut
 from service.datasets.dataset import Dataset
 from service.datasets.files import read_dataset
-from service.datasets.ingest import Cut, Submission, delete_dataset, store_dataset
+from service.datasets.ingest import Submission, delete_dataset, store_dataset
 from service.settings import Settings, read_settings
 from service.store import datasets as dataset_rows
 from service.store.artifacts import ArtifactStore

@@ -15,8 +15,9 @@ from parts.rows import add_dataset
 from parts.runs import Listener, assert_equal_bit_for_bit, make_order, read_report, run_to_the_end, store_toy_dataset
 from parts.tiny_models import FAMILIES
 from parts.toy_text import choosing, columns, deciding
+from service.datasets.cutting import Cut
 from service.datasets.files import read_dataset
-from service.datasets.ingest import Cut, Submission, store_dataset
+from service.datasets.ingest import Submission, store_dataset
 from service.errors import BaseModelUnavailable, NotFound, TrainingFailed
 from service.inference.classifier import Classifier
 from service.inference.predictions import read_predictions

@@ -107,6 +107,56 @@ def test_the_seed_of_the_cut_is_the_clients(shared: TestClient) -> None:
     assert sums[0] == sums[1] != sums[2]
 
 
+def test_a_sheet_that_is_coded_in_part_can_be_sent_as_it_is(shared: TestClient) -> None:
+    lines = [f'"{text}",{label if row % 2 else ""}' for row, (text, label) in enumerate(PAIRS)]
+    table = {"train": ("a.csv", "\n".join(["text,label", *lines]))}
+    body = send_files(shared, table, unlabelled="skip").json()
+    assert (body["task"], sum(split["rows"] for split in body["splits"].values())) == ("choosing", 15)
+    warning = body["warnings"][0]
+    assert (warning["code"], warning["rows"][1]) == ("unlabelled_skipped", {"split": "train", "row": 2})
+    assert send_files(shared, table, unlabelled="").json()["task"] == "deciding"
+    refused = error_of(send_files(shared, table, task="choosing"), 422, "dataset_invalid")
+    assert "or send unlabelled=skip to leave such rows out" in refused["message"]
+    sent = columns(TEXTS, [label if row % 2 else "" for row, label in enumerate(LABELS)])
+    response = shared.post("/datasets", json={"name": "fruit", "train": sent, "unlabelled": "skip"})
+    assert response.json()["sha256"] == body["sha256"]
+
+
+@pytest.mark.parametrize(
+    "language", ["es-419", "Norwegian (Bokmål)", "N'Ko", "N’Ko", "zh_Hans", "Tiếng Việt", "日本語"]
+)
+def test_languages_are_named_as_they_are_written(shared: TestClient, language: str) -> None:
+    body = shared.post("/datasets", json=fruit(30, language=language)).json()
+    assert (body["language"], [warning["code"] for warning in body["warnings"]]) == (language, ["few_examples"])
+    job = shared.post("/jobs", json={"dataset_id": body["id"], "language": language})
+    assert (job.status_code, job.json()["base_model"]) == (202, "xlm-roberta-base")
+
+
+def test_null_is_the_same_as_left_out(shared: TestClient) -> None:
+    expected = shared.post("/datasets", json=fruit(30)).json()["sha256"]
+    nulls = dict.fromkeys(("task", "language", "unlabelled", "split", "val", "test"))
+    for split in (None, dict.fromkeys(("val", "test", "seed", "group"))):
+        response = shared.post("/datasets", json=fruit(30, **{**nulls, "split": split}))
+        assert response.status_code == 201, response.text
+        assert response.json()["sha256"] == expected
+    assert send_files(shared, {"train": ("a.json", FILES["train.json"])}, split="null").json()["sha256"] == expected
+
+
+def test_answers_of_one_respondent_stay_in_one_split(client: TestClient, context: Context) -> None:
+    who = [f"r{row // 3}" for row in range(30)]
+    table = "\n".join(
+        ["text,label,who", *(f'"{text}",{label},{own}' for (text, label), own in zip(PAIRS, who, strict=True))]
+    )
+    sent = send_files(client, {"train": ("a.csv", table)}, split='{"group": "Who"}')
+    assert sent.status_code == 201, sent.text
+    splits = stored(context, sent.json()["id"]).splits
+    places = {(row.extra["who"], split) for split, rows in splits.items() for row in rows}
+    assert len(places) == 10
+    body = fruit(30, split={"group": "who"})
+    body["train"]["who"] = who
+    assert client.post("/datasets", json=body).json()["sha256"] == sent.json()["sha256"]
+
+
 def test_extra_columns_are_kept(client: TestClient, context: Context) -> None:
     train = columns(TEXTS, LABELS) | {"Source": list(range(30))}
     dataset_id = client.post("/datasets", json={"name": "fruit", "train": train}).json()["id"]
@@ -169,6 +219,20 @@ def test_the_data_sets_of_one_name_are_listed_by_pages(client: TestClient, uploa
     assert ([item["id"] for item in first["data"]], first["has_more"]) == (newest_first[:1], True)
     rest = client.get(f"/datasets?name=fruit&after={newest_first[0]}").json()
     assert ([item["id"] for item in rest["data"]], rest["has_more"]) == (newest_first[2:], False)
+
+
+@pytest.mark.parametrize("path", ["/datasets", "/jobs", "/models", "/jobs/{}/events"])
+def test_a_page_that_is_left_empty_is_the_first(client: TestClient, upload: Callable[..., str], path: str) -> None:
+    jobs = [client.post("/jobs", json={"dataset_id": upload()}).json()["id"] for _ in range(3)]
+    path = path.format(jobs[0])
+    assert client.get(f"{path}?limit=&after=").json() == client.get(path).json()
+    assert len(client.get(f"{path}?limit=1&after=").json()["data"]) == (path != "/models")
+
+
+def test_an_empty_filter_is_not_one_that_was_left_out(client: TestClient, upload: Callable[..., str]) -> None:
+    """A script that deletes what it finds by a name that it has not set would delete all."""
+    upload()
+    assert client.get("/datasets?name=").json() == {"data": [], "has_more": False}
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "after=..%2F", "after=" + "a" * 61])

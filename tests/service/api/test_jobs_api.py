@@ -113,13 +113,23 @@ def test_an_empty_name_does_not_stand_for_another_base_model(shared: TestClient,
 
 
 @pytest.mark.parametrize("rows", [12, 40])
-def test_auto_is_the_same_as_left_out(shared: TestClient, rows: int) -> None:
+def test_auto_and_null_are_the_same_as_left_out(shared: TestClient, rows: int) -> None:
     dataset_id = shared.post("/datasets", json=fruit(rows)).json()["id"]
     jobs = [
         shared.post("/jobs", json={"dataset_id": dataset_id, "hyperparameters": asked}).json()
-        for asked in ({}, dict.fromkeys(NAMES, "auto"))
+        for asked in ({}, dict.fromkeys(NAMES, "auto"), dict.fromkeys(NAMES), None)
     ]
-    assert jobs[0]["hyperparameters"] == jobs[1]["hyperparameters"]
+    assert [job["hyperparameters"] for job in jobs] == [jobs[0]["hyperparameters"]] * 4
+
+
+def test_a_job_of_nulls_is_the_same_request_as_one_without(shared: TestClient, dataset_id: str) -> None:
+    optional = ("name", "language", "base_model", "hyperparameters", "metadata")
+    bodies = [{"dataset_id": dataset_id}, {"dataset_id": dataset_id, **dict.fromkeys(optional)}]
+    jobs = [shared.post("/jobs", json=body, headers={"Idempotency-Key": "of-nulls"}).json() for body in bodies]
+    assert jobs[0] == jobs[1]
+    assert jobs[0]["metadata"] == {}
+    error = error_of(shared.post("/jobs", json={"dataset_id": dataset_id, "zebra": None}), 422, "request_invalid")
+    assert error["details"][0]["field"] == "zebra"
 
 
 @pytest.mark.parametrize(("optimizer", "rho"), [("sam", 0.05), ("asam", 0.5), ("adamw", 0.0)])
@@ -241,6 +251,6 @@ def test_no_jobs_are_an_empty_list(client: TestClient) -> None:
     assert client.get("/jobs").json() == {"data": [], "has_more": False}
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=1.5", "after=", "after=A"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=1.5", "after=A"])
 def test_wrong_pages_are_refused(shared: TestClient, query: str) -> None:
     error_of(shared.get(f"/jobs?{query}"), 422, "request_invalid")

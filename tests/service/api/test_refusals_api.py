@@ -10,6 +10,11 @@ from parts.wire import MARK, error_of, fruit
 
 NAMES = "must consist of letters, digits, spaces and `_ . -`, and begin with a letter or a digit"
 CURSORS = "must be the id of the last item of the page before, as the list gave it: it begins with `ds_`"
+GROUPS = "must be another column than those of texts, labels and splits, such as `respondent`"
+LANGUAGES = (
+    "must be the name of a language or its code, such as `german`, `de` or `es-419`: a letter, then letters, digits, "
+    "spaces, apostrophes, parentheses, `_` and `-`"
+)
 IDS = "must be an id as the service gave it: small letters, digits and `_`"
 
 
@@ -19,12 +24,17 @@ IDS = "must be an id as the service gave it: small letters, digits and `_`"
         ("/datasets", {"name": "My data (v1)"}, "name", NAMES),
         ("/datasets", {"name": 7}, "name", "must be a string"),
         ("/datasets", {"name": "x" * 101}, "name", "is too long; the most is 100 characters"),
-        ("/datasets", {"language": "<b>"}, "language", "must be the name of a language or its code, such as `german`"),
+        ("/datasets", {"language": "<b>"}, "language", LANGUAGES),
         ("/datasets", {"task": "guessing"}, "task", "must be 'choosing' or 'deciding'"),
+        ("/datasets", {"unlabelled": True}, "unlabelled", "must be 'skip'"),
         ("/datasets", {"train": []}, "train", "must be an object"),
         ("/datasets", {"split": {"val": 0}}, "split.val", "must be more than 0"),
         ("/datasets", {"split": {"val": "0.2"}}, "split.val", "must be a number without quotation marks"),
         ("/datasets", {"split": {"seed": 2**32}}, "split.seed", "must be less than 4294967296"),
+        ("/datasets", {"split": {"group": "Text"}}, "split.group", GROUPS),
+        ("/datasets", {"split": {"group": "label"}}, "split.group", GROUPS),
+        ("/datasets", {"split": {"group": "labels"}}, "split.group", GROUPS),
+        ("/datasets", {"split": {"group": "Split"}}, "split.group", GROUPS),
         ("/jobs", {"dataset_id": "../x"}, "dataset_id", IDS),
         ("/jobs", {"base_model": ""}, "base_model", "is empty; send at least 1 character"),
         ("/jobs", {"hyperparameters": []}, "hyperparameters", "must be an object"),
@@ -106,7 +116,7 @@ def test_a_body_that_is_no_object_is_told_so(shared: TestClient, route: str, bod
     [
         ({"num_epochs": "3"}, "must be a whole number without quotation marks, or 'auto'"),
         ({"num_epochs": 0}, "must be at least 1, or 'auto'"),
-        ({"learning_rate": None}, "must be a number without quotation marks, or 'auto'"),
+        ({"learning_rate": "much"}, "must be a number without quotation marks, or 'auto'"),
         ({"optimizer": "lion"}, "must be 'sam', 'asam' or 'adamw', or 'auto'"),
     ],
 )

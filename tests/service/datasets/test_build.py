@@ -3,7 +3,8 @@
 import pytest
 
 from parts.toy_text import choosing, columns
-from service.datasets.ingest import Cut, Submission, Upload, build_dataset
+from service.datasets.cutting import Cut
+from service.datasets.ingest import Submission, Upload, build_dataset
 from service.errors import DatasetInvalid, Detail
 from service.settings import read_settings
 
@@ -22,7 +23,7 @@ def with_label_each(rows: int) -> dict[str, list[str]]:
 def test_an_empty_cell_of_a_table_beside_strings_is_the_one_that_is_named() -> None:
     detail = complaint_of(train=columns(*choosing(30)), val=Upload("val.csv", b"text,label\nx,\ny,fruit\n"))
     assert (detail.split, detail.row, detail.field) == ("val", 0, "Labels")
-    assert detail.message == "is empty; give every row a label"
+    assert detail.message == "is empty; give every row a label, or send unlabelled=skip to leave such rows out"
 
 
 @pytest.mark.parametrize("rows", [2, 4])

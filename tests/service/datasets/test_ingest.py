@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from parts.shelter import SETTINGS, Shelter, fruit, submission
 from parts.toy_text import choosing, columns, deciding
+from service.datasets.cutting import Cut
 from service.datasets.dataset import SPLITS, Dataset, Example
 from service.datasets.files import read_dataset, write_dataset
-from service.datasets.ingest import Cut, Submission, Upload, build_dataset
+from service.datasets.ingest import Submission, Upload, build_dataset
 from service.store.records import Task
 
 # -- stored and read back -----------------------------------------------------------------------------
@@ -164,6 +165,7 @@ def test_few_cells_that_decide_the_task_are_named(
         [] if rows is None else [[{"split": "train", "row": row} for row in rows]]
     )
     assert all("send task=choosing, or fill the cells" in warning["message"] for warning in found)
+    assert all(("unlabelled=skip" in warning["message"]) is ("" in cells.values()) for warning in found)
 
 
 @pytest.mark.parametrize("empty", [1, 3, 15])
@@ -174,7 +176,7 @@ def test_rows_without_a_label_are_named_where_they_alone_made_the_task_deciding(
     sent: dict[str, object] = {"train": Upload("a.csv", table)}
     (warning,) = (w for w in shelter.store(Submission("x", None, None, sent)).warnings if w["code"] == "task_inferred")
     assert warning["message"].startswith(f"{empty} label cell{'s' * (empty > 1)} of 31 without a label")
-    assert "label or remove them and send task=choosing; if no label is meant, send task=deciding" in warning["message"]
+    assert "send unlabelled=skip to leave them out; if no label is meant, send task=deciding" in warning["message"]
     assert warning["rows"] == [{"split": "train", "row": row} for row in range(empty)]
     said = shelter.store(Submission("x", "deciding", None, sent))
     assert "task_inferred" not in [warning["code"] for warning in said.warnings]

@@ -11,8 +11,9 @@ from sqlalchemy import text
 
 from parts.rows import add_job
 from parts.shelter import SETTINGS, Shelter, fruit, submission
+from service.datasets.cutting import Cut
 from service.datasets.dataset import SPLITS
-from service.datasets.ingest import Cut, Submission, Upload, build_dataset, store_dataset
+from service.datasets.ingest import Submission, Upload, build_dataset, store_dataset
 from service.errors import ClassiglotError, Conflict, DatasetInvalid, NotFound, Unavailable, Unreadable
 from service.settings import read_settings
 from service.store import jobs as job_rows

@@ -8,7 +8,7 @@ from service.datasets.warnings import dataset_warnings
 from service.models.base_models import for_language
 from service.settings import read_settings
 
-CODED = [None, "de", "en-US", "zh_Hans", "pt-BR", "deu", "hau-NG", "mni"]
+CODED = [None, "de", "en-US", "zh_Hans", "pt-BR", "deu", "hau-NG", "mni", "es-419", "nqo"]
 NAMED = [
     "german",
     "Français",
@@ -19,6 +19,11 @@ NAMED = [
     "中文",
     "Tiếng Việt",
     "any other",
+    "Norwegian (Bokmål)",
+    "Portuguese (Brazil)",
+    "N'Ko",
+    "N’Ko",
+    "O'zbek",
 ]
 
 
@@ -28,7 +33,8 @@ def test_languages_are_known_by_name_and_code(language: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "meant"), [("Germn", "german"), ("Deutsche", "deutsch"), ("Engish", "english"), ("qq", None)]
+    ("language", "meant"),
+    [("Germn", "german"), ("Deutsche", "deutsch"), ("Engish", "english"), ("qq", None), ("Germn (Austria)", "german")],
 )
 def test_what_is_no_language_gets_a_warning_that_says_what_may_be_meant(language: str, meant: str | None) -> None:
     (warning,) = language_warnings(language)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from parts.toy_text import choosing, columns
+from service.datasets.cutting import Cut
 from service.datasets.dataset import Dataset
-from service.datasets.ingest import Cut, Submission, Upload, build_dataset
+from service.datasets.ingest import Submission, Upload, build_dataset
 from service.datasets.warnings import dataset_warnings
 from service.errors import DatasetInvalid, Detail
 from service.settings import read_settings

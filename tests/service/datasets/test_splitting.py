@@ -1,6 +1,8 @@
 """What holds of every cut, whatever the labels, the shares and the seed."""
 
+import random
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -92,6 +94,68 @@ def test_a_large_coarse_kind_is_parted_where_a_label_would_miss_its_shares_and_s
         kind for kind in set(coarse) if len({name for name, own in zip(names, coarse, strict=True) if own == kind}) > 1
     ]
     assert parted == [0] * (large > 36)
+
+
+GROUPS = st.lists(st.integers(0, 12), min_size=80, max_size=80)
+
+
+@given(SEVERAL.filter(len), GROUPS, st.lists(st.integers(0, 30), min_size=80, max_size=80), SHARES, SEEDS)
+def test_no_group_is_ever_parted_whatever_else_relates_rows_and_train_lacks_no_label(
+    label_sets: list[list[str]], groups: list[int], kinds: list[int], shares: dict[str, float], seed: int
+) -> None:
+    rows = len(label_sets)
+    fine = [f"{kind}, {row % 2}" for row, kind in enumerate(kinds[:rows])]
+    names = cut_rows(label_sets, shares, seed, kinds[:rows], fine, groups[:rows])
+    assert len(set(zip(groups, names, strict=False))) == len(set(groups[:rows]))
+    assert names == cut_rows(label_sets, shares, seed, kinds[:rows], fine, groups[:rows])
+    in_train = {label for labels, name in zip(label_sets, names, strict=True) if name == "train" for label in labels}
+    assert in_train == {label for labels in label_sets for label in labels}
+
+
+def planted(sizes: Sequence[int], seed: int) -> tuple[list[int], list[tuple[str, ...]]]:
+    """Groups of so many rows, each with a leaning to one of three labels."""
+    rng = random.Random(seed)
+    groups = [group for group, size in enumerate(sizes) for _ in range(size)]
+    return groups, [(rng.choices("abc", [4 if group % 3 == own else 1 for own in range(3)])[0],) for group in groups]
+
+
+@pytest.mark.parametrize("sizes", [[5] * 60, [30] * 10, range(1, 25), [60, 40, *[10] * 20], [2] * 30 + [1] * 240])
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_are_shared_out_as_asked(sizes: Sequence[int], seed: int) -> None:
+    groups, label_sets = planted(sizes, seed)
+    names = cut_rows(label_sets, THIRDS, seed, range(len(groups)), range(len(groups)), groups)
+    assert len(set(zip(groups, names, strict=True))) == len(sizes)
+    rows = Counter(labels[0] for labels in label_sets)
+    got = Counter((labels[0], name) for labels, name in zip(label_sets, names, strict=True))
+    for name, share in THIRDS.items():
+        assert abs(names.count(name) - share * len(groups)) <= 5
+        for label, count in rows.items():
+            assert abs(got[label, name] - share * count) <= count / 5
+
+
+@pytest.mark.parametrize("size", [1, 4, 20])
+def test_three_groups_fill_three_splits(size: int) -> None:
+    groups = [row // size for row in range(3 * size)]
+    names = cut_rows([("a",)] * 3 * size, THIRDS, 0, range(3 * size), range(3 * size), groups)
+    assert sorted(set(zip(groups, names, strict=True))) == sorted(zip(range(3), names[::size], strict=True))
+    assert set(names) == set(THIRDS)
+
+
+def test_what_a_label_needs_goes_to_train_though_other_groups_would_come_nearer_to_the_shares() -> None:
+    label_sets = [("a",)] * 59 + [("rare",)] + [("a",)] * 60
+    names = cut_rows(label_sets, THIRDS, 0, range(120), range(120), [0] * 60 + [1 + row // 6 for row in range(60)])
+    assert (names[59], Counter(names)) == ("train", {"train": 72, "val": 24, "test": 24})
+
+
+def test_a_text_that_many_groups_have_parts_none_and_the_others_stay_together_with_their_twins() -> None:
+    """Every fifth answer is the same; of two groups each, one answer is nearly the same."""
+    groups = [row // 5 for row in range(300)]
+    kinds: list[int] = [-1 if row % 5 == 0 else -2 - row // 10 if row % 5 == 1 else row for row in range(300)]
+    names = cut_rows([("ab"[row % 2],) for row in range(300)], THIRDS, 0, kinds, kinds, groups)
+    assert len(set(zip(groups, names, strict=True))) == 60
+    twins = {(kind, name) for kind, name in zip(kinds, names, strict=True) if kind < -1}
+    assert len(twins) == 30
+    assert Counter(names) == pytest.approx({"train": 180, "val": 60, "test": 60}, abs=10)
 
 
 @given(st.integers(0, 60), st.integers(0, 60), SEEDS)
