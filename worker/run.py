@@ -217,7 +217,7 @@ def _fit_head(
             "checkpoint again",
             code="non_finite_loss",
         )
-    fit_probe(features, truth, order.task, strength).into(model)
+    fit_probe(features, truth, order.task, strength, order.hyperparameters.class_weight).into(model)
 
 
 def _train(
