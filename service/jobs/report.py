@@ -84,15 +84,25 @@ class TestResult(_Part):
     misclassified: list[Misclassified]
 
 
+BaselineName = Literal["majority", "tfidf_logistic_regression", "frozen_embeddings_logistic_regression"]
+
+
 class Baseline(_Part):
     """Something simple, trained and measured on the same rows. `gain` is the model's macro-F1 less this one's, over
     paired bootstrap draws of the test rows; `beaten`: its whole interval is above zero, on at least 20 test rows."""
 
-    name: Literal["majority", "tfidf_logistic_regression", "frozen_embeddings_logistic_regression"]
+    name: BaselineName
     accuracy: Interval
     macro_f1: Interval
     gain: Interval
     beaten: bool
+
+
+class UnmeasuredBaseline(_Part):
+    """One that could not be trained: memory ran out. Nothing is known of how it compares."""
+
+    name: BaselineName
+    reason: Literal["out_of_memory"]
 
 
 class Repeat(_Part):
@@ -175,13 +185,24 @@ class Transfer(_Part):
 
 
 class Suspect(_Part):
-    """A training row whose label the out-of-fold baseline contradicts: `probability` is what it gives that label."""
+    """A training row whose label the out-of-fold baseline contradicts, as sure of another as it is of texts that have
+    it (Northcutt et al. 2021): `probability` is what it gives the label in the data."""
 
     row: int
     text: str
     labels: list[str]
     suggested: list[str]
     probability: float
+
+
+class SuspectCounts(_Part):
+    """Of the training `rows`: those that could be `judged`, because others have their label; those whose label was
+    `contradicted`, which hard ones are too; those that are `suspected`, of which the report lists the first."""
+
+    rows: int
+    judged: int
+    contradicted: int
+    suspected: int
 
 
 class WithoutLeaks(_Part):
@@ -232,7 +253,8 @@ class Reproduction(_Part):
 
 class Report(_Part):
     """`thresholds`, for deciding: the probability from which each label holds, fitted on validation. `repeats`: null
-    unless more than one was asked for. `without_leaks`: null where no test row leaked."""
+    unless more than one was asked for. `without_leaks`: null where no test row leaked. What has a default is lacking in
+    reports of earlier versions."""
 
     job_id: str
     model_id: str
@@ -242,6 +264,7 @@ class Report(_Part):
     warnings: list[ReportWarning]
     test: TestResult
     baselines: list[Baseline]
+    unmeasured_baselines: list[UnmeasuredBaseline] = []
     repeats: Repeats | None
     calibration: Calibration
     thresholds: dict[str, float] | None
@@ -249,6 +272,7 @@ class Report(_Part):
     transfer: Transfer | None
     without_leaks: WithoutLeaks | None
     suspects: list[Suspect]
+    suspect_counts: SuspectCounts | None = None
     selection: Selection
     validation: Validation
     reproduction: Reproduction
