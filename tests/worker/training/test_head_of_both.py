@@ -40,7 +40,7 @@ def test_what_is_said_of_validation_texts_is_as_sure_as_what_is_said_of_others(t
     probe, logits = fit_head_to_both(train, truth_train, val, truth_val, task, np.arange(len(val)))
 
     def error(temperature: float) -> float:
-        return calibration_error(activate(probe.logits(test) / temperature, task), truth_test, task).ece
+        return calibration_error(activate(probe.logits(test) / temperature, task), truth_test, truth_test, task).ece
 
     assert error(fit_temperature(logits, truth_val, task)) < 0.06
     assert error(fit_temperature(probe.logits(val), truth_val, task)) > 0.09
