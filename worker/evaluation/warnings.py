@@ -129,7 +129,7 @@ def _less_accurate(baselines: Sequence[Baseline], test: TestResult) -> ReportWar
     why = "training counts rare labels as much as frequent ones" if choosing else "thresholds are fitted for F1"
     way = "ask for class_weight none" if choosing else "set higher thresholds of your own on the scores"
     message = (
-        f"{figures}, the model {test.accuracy:.3f} ({why}); if you need texts that are wholly right more than macro-F1, "
+        f"{figures}, the model {test.accuracy:.3f} ({why}); if you need right texts more than macro-F1, "
         f"{way} or use the simpler method"
     )
     return ReportWarning(code="accuracy_below_baseline", message=message)
