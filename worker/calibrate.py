@@ -8,6 +8,7 @@ from service.inference.classifier import Classifier, embed
 from service.models.finished import ModelCard
 from worker.channel import Order
 from worker.evaluation.calibration import activate, fit_temperature
+from worker.evaluation.folds import text_groups
 from worker.evaluation.metrics import Floats
 from worker.evaluation.thresholds import fit_thresholds
 from worker.finished import Finished
@@ -29,7 +30,9 @@ def calibrate(finished: Finished, order: Order, device: torch.device) -> tuple[M
         logits: Floats = Classifier(model, encoder, card, device).logits(rows["val"], most).astype(float)
     else:
         train, val = (embed(model, encoder, rows[name], device, most) for name in ("train", "val"))
-        probe, logits = fit_head_to_both(train, truth["train"], val, truth["val"], order.task)
+        groups = text_groups([row.text for row in finished.texts.dataset.splits["val"]])
+        weight = order.hyperparameters.class_weight
+        probe, logits = fit_head_to_both(train, truth["train"], val, truth["val"], order.task, groups, weight)
         probe.into(model)
     temperature = fit_temperature(logits, truth["val"], order.task)
     model.divide_logits(temperature)

@@ -23,17 +23,19 @@ from service.jobs.report import (
     TestResult,
 )
 from service.jobs.report_page import render_page
+from service.jobs.report_text import render_text
 from service.jobs.spec import HeadRows
 from service.models.finished import ModelCard, write_card
 from service.store.artifacts import ArtifactStore
-from service.store.records import Json
+from service.store.records import Json, Task
 from worker.calibrate import calibrate
 from worker.channel import Order, Supervision
-from worker.evaluation.answers import answer
+from worker.evaluation.answers import Answers, answer
 from worker.evaluation.calibration import activate, calibration_error
 from worker.evaluation.comparisons import Measured, compare_with_simple_models
 from worker.evaluation.leaks import measure_without_leaks
 from worker.evaluation.measure import measure
+from worker.evaluation.metrics import Binary
 from worker.evaluation.repeats import summarise
 from worker.evaluation.slices import make_slices
 from worker.evaluation.warnings import report_warnings
@@ -107,18 +109,13 @@ def _make_report(
     temperature: float,
     order: Order,
 ) -> tuple[Report, str]:
-    """The report, and scikit-learn's as text."""
+    """The report, and as text."""
     test, truth, card = finished.texts.dataset.splits["test"], finished.texts.truth, classifier.card
     found = answer(classifier, classifier.encoder.encode([row.text for row in test]), order.settings.max_batch_tokens)
-    result, text = measure(test, found.rows, found.scores, found.predicted, order.labels, order.task)
+    result, table = measure(test, found.rows, found.scores, found.predicted, order.labels, order.task, card.thresholds)
     splits = {name: Measured(finished.texts.dataset.splits[name], features[name], truth[name]) for name in SPLITS}
     beside = compare_with_simple_models(
         splits, found.predicted, order.labels, order.task, order.hyperparameters.head_rows
-    )
-    calibration = Calibration(
-        temperature=temperature,
-        before=calibration_error(activate(found.logits * temperature, order.task), truth["test"], order.task),
-        after=calibration_error(found.scores, truth["test"], order.task),
     )
     spread = summarise([_as_repeat(result, finished, order), *repeats]) if repeats else None
     leaked = leaked_rows(finished.texts.dataset)
@@ -129,23 +126,33 @@ def _make_report(
         dataset_id=order.dataset_id,
         task=order.task,
         labels=order.labels,
-        warnings=report_warnings(result, beside.baselines, spread, without_leaks),
+        warnings=report_warnings(result, beside.baselines, spread, without_leaks, beside.unmeasured, truth["val"]),
         test=result,
         baselines=beside.baselines,
+        unmeasured_baselines=beside.unmeasured,
         repeats=spread,
-        calibration=calibration,
+        calibration=_calibration(found, truth["test"], temperature, order.task),
         thresholds=dict(zip(card.labels, card.thresholds, strict=True)) if order.task == "deciding" else None,
         slices=make_slices(test, truth["test"], found.predicted, order.task),
         transfer=beside.transfer,
         without_leaks=without_leaks,
         suspects=beside.suspects,
+        suspect_counts=beside.suspect_counts,
         selection=Selection(
             chosen_by=CHOSEN_BY[order.hyperparameters.head_rows], test_scored_before=order.test_scored_before
         ),
         validation=finished.validation,
-        reproduction=reproduction(order, describe_device(classifier.device)),
+        reproduction=reproduction(order, finished.base, describe_device(classifier.device)),
     )
-    return report, text
+    return report, render_text(report, table)
+
+
+def _calibration(found: Answers, truth: Binary, temperature: float, task: Task) -> Calibration:
+    return Calibration(
+        temperature=temperature,
+        before=calibration_error(activate(found.logits * temperature, task), truth, found.predicted, task),
+        after=calibration_error(found.scores, truth, found.predicted, task),
+    )
 
 
 def _as_repeat(result: TestResult, finished: Finished, order: Order) -> Repeat:

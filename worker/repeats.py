@@ -8,6 +8,7 @@ import torch
 from service.inference.classifier import Classifier
 from service.inference.engines import make_engine
 from service.jobs.report import Repeat
+from service.models.base_models import BaseCheckpoint
 from service.store.artifacts import ArtifactStore
 from worker.calibrate import calibrate
 from worker.channel import Order
@@ -33,8 +34,8 @@ def other_seeds(order: Order) -> list[Order]:
 class KeptRepeats:
     """What was measured of a job's other seeds, kept until the job ends: another attempt goes on from there."""
 
-    def __init__(self, artifacts: ArtifactStore, job_id: str) -> None:
-        self._artifacts, self._folder = artifacts, f"{job_id}/{REPEATS}"
+    def __init__(self, artifacts: ArtifactStore, job_id: str, base: BaseCheckpoint) -> None:
+        self._artifacts, self._folder, self._base = artifacts, f"{job_id}/{REPEATS}", base
 
     def folder(self, seed: int) -> str:
         """Where that run keeps its checkpoints."""
@@ -54,7 +55,7 @@ class KeptRepeats:
 
     def _measured(self, order: Order) -> str:
         """Where its result is. With half the batch, as after memory ran out, the same seed is another run."""
-        return f"{self.folder(order.hyperparameters.seed)}-measured-{fingerprint(order)}"
+        return f"{self.folder(order.hyperparameters.seed)}-measured-{fingerprint(order, self._base)}"
 
 
 def measure_repeat(finished: Finished, order: Order, device: torch.device) -> Repeat:

@@ -75,7 +75,7 @@ def _measure_repeats(
     order: Order, start: Start, device: torch.device, artifacts: ArtifactStore, channel: Supervision
 ) -> list[Repeat]:
     """Under the other seeds, before the run that is published: that one then ends the job as any other does."""
-    kept = KeptRepeats(artifacts, order.job_id)
+    kept = KeptRepeats(artifacts, order.job_id, start.base)
     found = []
     for number, repeated in enumerate(other_seeds(order)):
         seed = repeated.hyperparameters.seed
@@ -115,7 +115,7 @@ def _find_best(
     network, texts = start.again()
     encoder, truth = texts.encoder, texts.truth
     checkpoints = Checkpoints(
-        artifacts, turn.folder, order.attempt, fingerprint(order), order.settings.checkpoint_seconds
+        artifacts, turn.folder, order.attempt, fingerprint(order, start.base), order.settings.checkpoint_seconds
     )
     with artifacts.scratch() as states, artifacts.scratch() as scratch:
         share, limit = order.hyperparameters.frozen_share, order.settings.max_batch_tokens
@@ -217,7 +217,7 @@ def _fit_head(
             "checkpoint again",
             code="non_finite_loss",
         )
-    fit_probe(features, truth, order.task, strength).into(model)
+    fit_probe(features, truth, order.task, strength, order.hyperparameters.class_weight).into(model)
 
 
 def _train(

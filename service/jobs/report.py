@@ -24,12 +24,14 @@ class Interval(_Part):
 
 
 class LabelResult(_Part):
-    """`support`: rows that truly have the label. Precision is over the rows that were given it."""
+    """`support`: rows that truly have the label. Precision is over the rows that were given it. `kappa`, for deciding:
+    Cohen's, of its yes or no; null where all rows, or none, have it and were given it."""
 
     support: int
     precision: Interval
     recall: Interval
     f1: Interval
+    kappa: Interval | None = None
 
 
 class ConfusionMatrix(_Part):
@@ -48,7 +50,8 @@ class LabelCounts(_Part):
 
 class Misclassified(_Part):
     """A text of the test split whose labels were not all right. `row` counts from 0 in the `split` where its sender
-    finds it: train, where test was cut from that; a long text is cut."""
+    finds it: train, where test was cut from that; a long text is cut. `scores`: the largest, those of the true labels
+    and those of the labels given."""
 
     split: str = "test"  # reports of earlier versions name none, and count in the test split that was cut
     row: int
@@ -74,6 +77,7 @@ class TestResult(_Part):
     micro_f1: float
     samples_f1: float | None
     hamming_loss: float | None
+    kappa: float | None = None
     truncated_rows: int
     intervals: dict[str, Interval]
     per_label: dict[str, LabelResult]
@@ -84,15 +88,25 @@ class TestResult(_Part):
     misclassified: list[Misclassified]
 
 
+BaselineName = Literal["majority", "tfidf_logistic_regression", "frozen_embeddings_logistic_regression"]
+
+
 class Baseline(_Part):
     """Something simple, trained and measured on the same rows. `gain` is the model's macro-F1 less this one's, over
     paired bootstrap draws of the test rows; `beaten`: its whole interval is above zero, on at least 20 test rows."""
 
-    name: Literal["majority", "tfidf_logistic_regression", "frozen_embeddings_logistic_regression"]
+    name: BaselineName
     accuracy: Interval
     macro_f1: Interval
     gain: Interval
     beaten: bool
+
+
+class UnmeasuredBaseline(_Part):
+    """One that could not be trained: memory ran out. Nothing is known of how it compares."""
+
+    name: BaselineName
+    reason: Literal["out_of_memory"]
 
 
 class Repeat(_Part):
@@ -125,14 +139,27 @@ class ReliabilityBin(_Part):
     share_true: float
 
 
+class GivenCalibration(_Part):
+    """Of the `claims` labels that were given alone. Of all that deciding claims, most is that a rare label does not
+    hold, which is easy to be sure of."""
+
+    claims: int
+    ece: Interval
+    ece_if_calibrated: float
+
+
 class CalibrationError(_Part):
-    """`ece`: expected calibration error over 15 equal bins (Guo et al. 2017); `brier`: mean squared error. `intervals`
-    has both again with their 95 % intervals."""
+    """`ece`: expected calibration error over 15 equal bins (Guo et al. 2017); `ece_if_calibrated`: what a perfectly
+    calibrated model with these probabilities would show on average on so few texts. `brier`: squared error, for
+    choosing the sum over the labels (0 to 2), for deciding their mean (0 to 1). `intervals` has ECE and Brier score
+    again with their 95 % intervals. `given`, for deciding."""
 
     ece: float
     brier: float
     intervals: dict[str, Interval]
     bins: list[ReliabilityBin]
+    ece_if_calibrated: float | None = None
+    given: GivenCalibration | None = None
 
 
 class Calibration(_Part):
@@ -164,24 +191,38 @@ class Slice(Subset):
 
 
 class Transfer(_Part):
-    """Macro-F1 of the frozen-embeddings baseline trained on one language alone and tested on each: `macro_f1[i][j]`
-    is trained in `trained_in[i]`, tested in `tested_in[j]`; null where there is too little to train or test on. The
-    last row is the published model, trained in all."""
+    """Macro-F1 of a quick classifier (the frozen-embeddings baseline, for deciding from 0.5) trained on one language
+    alone and tested on each: `macro_f1[i][j]` is trained in `trained_in[i]`, tested in `tested_in[j]`; null where there
+    is too little to train or test on. The last row but one is the same classifier trained in all; the last is the
+    published model, which is another method. `trained_on` and `tested_on`: texts of each row and column."""
 
     column: str
     trained_in: list[str]
     tested_in: list[str]
     macro_f1: list[list[float | None]]
+    trained_on: list[int] = []
+    tested_on: list[int] = []
 
 
 class Suspect(_Part):
-    """A training row whose label the out-of-fold baseline contradicts: `probability` is what it gives that label."""
+    """A training row whose label the out-of-fold baseline contradicts, as sure of another as it is of texts that have
+    it (Northcutt et al. 2021): `probability` is what it gives the label in the data."""
 
     row: int
     text: str
     labels: list[str]
     suggested: list[str]
     probability: float
+
+
+class SuspectCounts(_Part):
+    """Of the training `rows`: those that could be `judged`, because others have their label; those whose label was
+    `contradicted`, which hard ones are too; those that are `suspected`, of which the report lists the first."""
+
+    rows: int
+    judged: int
+    contradicted: int
+    suspected: int
 
 
 class WithoutLeaks(_Part):
@@ -213,17 +254,22 @@ class ReportWarning(_Part):
 
 
 class Validation(_Part):
-    """`history`: one entry an epoch; `best`: the one whose weights were kept, chosen by `val_loss` alone."""
+    """`history`: one entry an epoch; `best`: the one whose weights were kept, chosen by `val_loss` alone. `val_loss` is
+    of the candidate with calibrated probabilities, labels counting as often as they occur; `train_loss` of the weights
+    as they are trained, with dropout and weighted labels; `val_macro_f1` of deciding gives each label from 0.5."""
 
     best: dict[str, Any]
     history: list[dict[str, Any]]
 
 
 class Reproduction(_Part):
-    """Everything needed to run it again."""
+    """Everything needed to run it again. `base_model_sha256`: of the lines that `sha256sum` prints for its files in
+    order of their names; `base_model_commit`: the hub's, where the files are from its cache."""
 
     dataset_sha256: str
     base_model: str
+    base_model_sha256: str | None = None
+    base_model_commit: str | None = None
     hyperparameters: dict[str, Any]
     seed: int
     device: str
@@ -232,7 +278,8 @@ class Reproduction(_Part):
 
 class Report(_Part):
     """`thresholds`, for deciding: the probability from which each label holds, fitted on validation. `repeats`: null
-    unless more than one was asked for. `without_leaks`: null where no test row leaked."""
+    unless more than one was asked for. `without_leaks`: null where no test row leaked. What has a default is lacking in
+    reports of earlier versions."""
 
     job_id: str
     model_id: str
@@ -242,6 +289,7 @@ class Report(_Part):
     warnings: list[ReportWarning]
     test: TestResult
     baselines: list[Baseline]
+    unmeasured_baselines: list[UnmeasuredBaseline] = []
     repeats: Repeats | None
     calibration: Calibration
     thresholds: dict[str, float] | None
@@ -249,6 +297,7 @@ class Report(_Part):
     transfer: Transfer | None
     without_leaks: WithoutLeaks | None
     suspects: list[Suspect]
+    suspect_counts: SuspectCounts | None = None
     selection: Selection
     validation: Validation
     reproduction: Reproduction

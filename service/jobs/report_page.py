@@ -10,7 +10,7 @@ from service.jobs.page.markup import Child, Markup, document, h
 from service.jobs.page.measured import BASELINE_NAMES, verdict
 from service.jobs.page.plots import learning_curves
 from service.jobs.page.style import STYLESHEET
-from service.jobs.report import Baseline, Report
+from service.jobs.report import Baseline, Report, Reproduction
 
 # sent with the page: it can run and load nothing, whatever a label or text holds
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -33,6 +33,7 @@ MEANINGS = {
     "micro_f1": "F1 over all answers together, so that frequent labels count more",
     "samples_f1": "F1 of each text's labels, averaged over the texts",
     "hamming_loss": "share of single yes-or-no answers that are wrong; 0 is perfect",
+    "kappa": "agreement with the labels in the data beyond what chance would bring; 1 is perfect, 0 is chance",
 }
 
 
@@ -80,7 +81,7 @@ def _headline(report: Report) -> Markup:
         "headline",
         "In short",
         paragraph(f"The model gets {right} right ({percent(test.accuracy)}){strict}. ",
-                  _beside_the_baselines(report.baselines), class_="lead"),
+                  _beside_the_baselines(report), class_="lead"),
         h("div", _tile(report, "macro_f1"), _tile(report, "accuracy"),
           h("div", h("span", "Test texts", class_="name"), h("b", str(test.rows)),
             h("span", "kept apart from training"), class_="tile"), class_="tiles"),
@@ -115,15 +116,31 @@ def _figure_row(report: Report, name: str) -> list[Child]:
     return [FIGURES[name], number(interval.value), between, MEANINGS[name]]
 
 
-def _beside_the_baselines(baselines: list[Baseline]) -> str:
+def _beside_the_baselines(report: Report) -> str:
+    """The share of right texts is said first, so a method that gets more of them right is said to."""
+    ahead = [own for own in report.baselines if own.accuracy.value > report.test.accuracy]
+    more = f" More texts are right by {' and '.join(map(_accuracy_of, ahead))}." if ahead else ""
+    missing = "".join(
+        f" Memory ran out for “{BASELINE_NAMES[own.name]}”, which was not measured."
+        for own in report.unmeasured_baselines
+    )
+    return f"{_verdicts(report.baselines)}{more}{missing}"
+
+
+def _accuracy_of(baseline: Baseline) -> str:
+    return f"“{BASELINE_NAMES[baseline.name]}” ({percent(baseline.accuracy.value)})"
+
+
+def _verdicts(baselines: list[Baseline]) -> str:
     if not baselines:
         return "It was not compared with any simple method."
     open_ones = [baseline for baseline in baselines if not baseline.beaten]
     if not open_ones:
-        return f"It is better than {_all_of(len(baselines))}, by more than chance explains."
+        return f"In macro-F1 it is better than {_all_of(len(baselines))}, by more than chance explains."
     groups = groupby(sorted(open_ones, key=verdict), verdict)
     named = " and ".join(f"{words} than {_quoted(own)}" for words, own in groups)
-    return f"It beats {len(baselines) - len(open_ones)} of {counted(len(baselines), 'simple method')}; it is {named}."
+    beaten = f"{len(baselines) - len(open_ones)} of {counted(len(baselines), 'simple method')}"
+    return f"In macro-F1 it beats {beaten}; it is {named}."
 
 
 def _quoted(baselines: Iterable[Baseline]) -> str:
@@ -160,11 +177,19 @@ def _selection(report: Report) -> Markup:
         ),
         figure(
             learning_curves(report.validation.history, float(kept) if isinstance(kept, int | float) else None),
-            "One dot an epoch (a pass over the training texts). Loss is better the lower, macro-F1 the higher. When "
-            "the validation loss rises while the training loss falls, the model learns by heart.",
+            "One dot an epoch (a pass over the training texts). Loss is better the lower, macro-F1 the higher. Compare "
+            "each curve with itself alone: in training the loss weights the labels and is of the weights as they are "
+            "at that step, with dropout; on validation it is of calibrated probabilities of the averaged weights "
+            f"under a head fitted anew, and each text counts once.{_at_one_half(report)}",
         ),
         report.repeats and subsets.seeds(report.repeats),
     )
+
+
+def _at_one_half(report: Report) -> str:
+    if report.task == "choosing":
+        return ""
+    return " Macro-F1 on validation gives each label from 0.5, before thresholds are fitted: on test it may be higher."
 
 
 def _again(report: Report) -> Markup:
@@ -172,6 +197,7 @@ def _again(report: Report) -> Markup:
     facts = [
         ["Data set (SHA-256)", again.dataset_sha256],
         ["Base model", again.base_model],
+        *([name, value] for name, value in _base_model_files(again) if value),
         ["Seed", str(again.seed)],
         ["Device", again.device],
         *([name, _plain(value)] for name, value in again.hyperparameters.items() if name != "seed"),
@@ -186,6 +212,14 @@ def _again(report: Report) -> Markup:
         ),
         table("Everything that the result depends on.", ["What", "Value"], rows, words=(0, 1)),
     )
+
+
+def _base_model_files(again: Reproduction) -> list[tuple[str, str | None]]:
+    """Reports of earlier versions lack both."""
+    return [
+        ("Base model's files (SHA-256)", again.base_model_sha256),
+        ("Base model's commit on the hub", again.base_model_commit),
+    ]
 
 
 def _plain(value: object) -> str:

@@ -10,6 +10,7 @@ from service.jobs.report import (
     Calibration,
     CalibrationError,
     ConfusionMatrix,
+    GivenCalibration,
     Interval,
     LabelCounts,
     LabelResult,
@@ -22,6 +23,7 @@ from service.jobs.report import (
     Selection,
     Slice,
     Suspect,
+    SuspectCounts,
     TestResult,
     Transfer,
     Validation,
@@ -60,12 +62,13 @@ def make_report(
         "repeats": summarise(
             [Repeat(seed=n, val_loss=0.5, accuracy=test.accuracy, macro_f1=test.macro_f1 - n / 100) for n in range(3)]
         ),
-        "calibration": _calibration(chance, test.rows),
+        "calibration": _calibration(chance, test.rows, task),
         "thresholds": {label: 0.3 + 0.4 * chance.random() for label in labels} if task == "deciding" else None,
         "slices": _slices(test),
         "transfer": _transfer(chance, test.macro_f1),
         "without_leaks": _without_leaks(test),
         "suspects": [_suspect(chance, row, list(labels), text) for row in range(12)],
+        "suspect_counts": SuspectCounts(rows=300, judged=298, contradicted=71, suspected=12),
         "selection": Selection(chosen_by="the lowest validation loss", test_scored_before=2),
         "validation": Validation(best=min(history, key=lambda entry: float(entry["val_loss"])), history=history),
         "reproduction": _reproduction(epochs, seed),
@@ -89,7 +92,7 @@ def _confusion(chance: random.Random, labels: list[str], rows_of_a_label: int) -
 
 
 def _test_result(chance: random.Random, task: Task, matrix: ConfusionMatrix, text: str) -> TestResult:
-    per_label = {label: _label_result(matrix, number) for number, label in enumerate(matrix.labels)}
+    per_label = {label: _label_result(matrix, number, task) for number, label in enumerate(matrix.labels)}
     rows = sum(map(sum, matrix.counts))
     wrong = rows - sum(row[number] for number, row in enumerate(matrix.counts))
     accuracy = (rows - wrong) / rows
@@ -97,9 +100,12 @@ def _test_result(chance: random.Random, task: Task, matrix: ConfusionMatrix, tex
     figures = {"accuracy": accuracy, "macro_f1": macro, "micro_f1": accuracy}
     if task == "deciding":
         figures |= {"samples_f1": accuracy, "hamming_loss": (1 - accuracy) / len(per_label)}
+    else:
+        figures |= {"kappa": max(0.0, accuracy - 0.1)}
     return TestResult(
         rows=rows,
         loss=0.6,
+        kappa=figures.get("kappa"),
         samples_f1=figures.get("samples_f1"),
         hamming_loss=figures.get("hamming_loss"),
         truncated_rows=3,
@@ -116,7 +122,7 @@ def _test_result(chance: random.Random, task: Task, matrix: ConfusionMatrix, tex
     )
 
 
-def _label_result(matrix: ConfusionMatrix, number: int) -> LabelResult:
+def _label_result(matrix: ConfusionMatrix, number: int, task: Task) -> LabelResult:
     support, given = sum(matrix.counts[number]), sum(row[number] for row in matrix.counts)
     right = matrix.counts[number][number]
     f1 = 2 * right / (support + given)
@@ -125,6 +131,7 @@ def _label_result(matrix: ConfusionMatrix, number: int) -> LabelResult:
         precision=interval(right / max(1, given), given),
         recall=interval(right / support, support),
         f1=interval(f1, support),
+        kappa=interval(f1 * 0.9, support) if task == "deciding" else None,
     )
 
 
@@ -160,11 +167,12 @@ def _baseline(name: Any, test: TestResult, reached: float) -> Baseline:
     )
 
 
-def _calibration(chance: random.Random, rows: int) -> Calibration:
-    return Calibration(temperature=1.62, before=_error(chance, rows, 0.16), after=_error(chance, rows, 0.03))
+def _calibration(chance: random.Random, rows: int, task: Task) -> Calibration:
+    before, after = (_error(chance, rows, too_sure, task) for too_sure in (0.16, 0.03))
+    return Calibration(temperature=1.62, before=before, after=after)
 
 
-def _error(chance: random.Random, rows: int, too_sure: float) -> CalibrationError:
+def _error(chance: random.Random, rows: int, too_sure: float, task: Task) -> CalibrationError:
     """15 bins, the lowest of them empty, where the shares lie below the probabilities by about `too_sure`."""
     bins = []
     for number in range(15):
@@ -175,7 +183,15 @@ def _error(chance: random.Random, rows: int, too_sure: float) -> CalibrationErro
         edges = {"low": number / 15, "high": (number + 1) / 15}
         bins.append(ReliabilityBin(**edges, count=count, mean_probability=mean, share_true=share))
     figures = {"ece": too_sure * 0.9, "brier": 0.2 + too_sure / 2}
-    return CalibrationError(**figures, intervals={name: interval(f, rows) for name, f in figures.items()}, bins=bins)
+    given = GivenCalibration(claims=rows + 1, ece=interval(too_sure * 1.2, rows), ece_if_calibrated=0.031)
+    return CalibrationError(
+        ece=figures["ece"],
+        brier=figures["brier"],
+        intervals={name: interval(f, rows) for name, f in figures.items()},
+        bins=bins,
+        ece_if_calibrated=0.021,
+        given=given if task == "deciding" else None,
+    )
 
 
 def _slices(test: TestResult) -> list[Slice]:
@@ -188,15 +204,21 @@ def _slices(test: TestResult) -> list[Slice]:
 
 def _of_some(test: TestResult, rows: int, better: float) -> dict[str, Interval]:
     """The figures of a subset, that much better than those of the whole."""
-    return {name: interval(own.value * better, rows) for name, own in test.intervals.items()}
+    return {name: interval(own.value * better, rows) for name, own in test.intervals.items() if name != "kappa"}
 
 
 def _transfer(chance: random.Random, macro_f1: float) -> Transfer:
     languages = ["de", "en", "fr"]
     alone: list[list[float | None]] = [[macro_f1 * chance.uniform(0.4, 0.95) for _ in languages] for _ in languages]
     alone[2][0] = None
+    quick: list[float | None] = [macro_f1 * 0.95] * 3
     return Transfer(
-        column="language", trained_in=[*languages, "all"], tested_in=languages, macro_f1=[*alone, [macro_f1] * 3]
+        column="language",
+        trained_in=[*languages, "all (quick)", "all"],
+        tested_in=languages,
+        macro_f1=[*alone, quick, [macro_f1] * 3],
+        trained_on=[81, 62, 23, 166, 166],
+        tested_on=[31, 22, 13],
     )
 
 
@@ -227,6 +249,8 @@ def _reproduction(epochs: int, seed: int) -> Reproduction:
     return Reproduction(
         dataset_sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         base_model="xlm-roberta-base",
+        base_model_sha256="4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865",
+        base_model_commit="e73636d4f797dec63c3081bb6ed5c7b0bb3f2089",
         hyperparameters={
             "batch_size": 16,
             "learning_rate": 3e-5,

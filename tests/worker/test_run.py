@@ -243,10 +243,29 @@ def test_a_head_that_validation_texts_teach_too_is_not_fitted_to_training_texts_
     settings: Settings, sqlite: Database, monkeypatch: pytest.MonkeyPatch, head_rows: str, last: int
 ) -> None:
     fitted: list[float] = []
-    monkeypatch.setattr("worker.run.fit_probe", lambda *of: fitted.append(of[-1]) or fit_probe(*of))  # type: ignore[func-returns-value]
+    monkeypatch.setattr("worker.run.fit_probe", lambda *of: fitted.append(of[3]) or fit_probe(*of))  # type: ignore[func-returns-value]
     dataset = store_toy_dataset(settings, sqlite)
     run_to_the_end(make_order(settings, dataset, "roberta-base", head_rows=head_rows))
     assert fitted == [FROZEN] + [FINE_TUNED] * (3 + last)  # before the first step, after each epoch, and to be served
+
+
+@pytest.mark.parametrize("head_rows", ["train", "train_and_val"])
+def test_the_published_head_weighs_classes_as_asked(settings: Settings, sqlite: Database, head_rows: str) -> None:
+    """Hardly a step is taken, so that what differs is the head."""
+    texts, labels = choosing(400)
+    kept = [row for row, label in enumerate(labels) if label != "fruit" or row % 8 == 0]
+    rows = columns([texts[row] for row in kept], [labels[row] for row in kept])
+    submission = Submission("skewed", "choosing", None, {"train": rows}, Cut())
+    dataset = store_dataset(submission, settings, sqlite, ArtifactStore(settings.artifacts_dir), project="default")
+    asked: dict[str, Any] = {"num_epochs": 1, "learning_rate": 1e-9, "head_rows": head_rows}
+    bias = {}
+    for number, weight in enumerate(("balanced", "none")):
+        order = make_order(settings, dataset, "roberta-base", f"job_{number}", class_weight=weight, **asked)
+        _, folder = run_to_the_end(order)
+        own = next(value for name, value in load_file(folder / "model.safetensors").items() if "out_proj.bias" in name)
+        bias[weight] = own - own.mean()
+    fruit = dataset.labels.index("fruit")
+    assert bias["none"][fruit] < bias["balanced"][fruit] - 0.1
 
 
 def test_sam_with_rho_zero_is_adamw(settings: Settings, sqlite: Database) -> None:

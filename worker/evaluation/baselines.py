@@ -1,15 +1,9 @@
 """What a user could have instead for next to nothing, on the very same rows."""
 
-import re
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold
-from sklearn.pipeline import make_union
 
 from service.jobs.report import Baseline
 from service.store.records import Task
@@ -18,7 +12,6 @@ from worker.evaluation.intervals import Bootstrap, accuracy_interval, macro_f1_d
 from worker.evaluation.metrics import Binary, Floats, decide, macro_f1
 from worker.training.probe import fit_probe
 
-FOLDS = 5
 # Test rows with labels from which the interval of a gain is believed. The bootstrap's intervals are too narrow on few
 # rows: of two models that are equally good, one "beat" the other in up to 6 % of tests of 4 to 15 rows, where 2.5 % are
 # meant; from 20 on in 3 %, with ten labels 5 %.
@@ -32,16 +25,11 @@ def majority(truth_train: Binary, rows: int, task: Task) -> Binary:
     return np.tile((truth_train.mean(axis=0) >= 0.5).astype(np.int64), (rows, 1))
 
 
-def tfidf(train: Sequence[str], truth_train: Binary, texts: Sequence[str], task: Task) -> Floats:
-    """Probabilities for `texts` by words and characters weighted by TF-IDF and logistic regression."""
-    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
-    characters = TfidfVectorizer(sublinear_tf=True, analyzer="char_wb", ngram_range=(2, 5))
-    has_words = any(re.search(r"\w", text) for text in train)  # emoji have none, and scikit-learn fails without any
-    vectors = make_union(words, characters) if has_words else characters
-    known, asked = vectors.fit_transform(train), vectors.transform(texts)
+def tfidf(known: csr_matrix, truth: Binary, asked: csr_matrix, task: Task) -> Floats:
+    """Probabilities by logistic regression on TF-IDF, see `tfidf_features`."""
     if task == "deciding":
-        return np.column_stack([_regression(known, own, asked, classes=2)[:, 1] for own in truth_train.T])
-    return _regression(known, truth_train.argmax(axis=1), asked, truth_train.shape[1])
+        return np.column_stack([_regression(known, own, asked, classes=2)[:, 1] for own in truth.T])
+    return _regression(known, truth.argmax(axis=1), asked, truth.shape[1])
 
 
 def _regression(known: csr_matrix, truth: NDArray[np.int64], asked: csr_matrix, classes: int) -> Floats:
@@ -61,16 +49,6 @@ def frozen_embeddings(
 ) -> Floats:
     """Probabilities by logistic regression on what the base model's frozen encoder says of each text."""
     return activate(fit_probe(train, truth_train, task).logits(features), task)
-
-
-def out_of_fold(features: NDArray[np.floating], truth: Binary, task: Task, seed: int = 0) -> Floats:
-    """`frozen_embeddings` of each row by a probe that never saw it; one half of a row that is alone."""
-    probabilities = np.full(truth.shape, 0.5)
-    if len(truth) == 1:
-        return probabilities
-    for rest, held_out in KFold(min(FOLDS, len(truth)), shuffle=True, random_state=seed).split(features):
-        probabilities[held_out] = frozen_embeddings(features[rest], truth[rest], features[held_out], task)
-    return probabilities
 
 
 def compare(name: str, truth: Binary, model: Binary, baseline: Binary) -> Baseline:

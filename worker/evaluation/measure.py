@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import logit
 from sklearn.metrics import classification_report, confusion_matrix
 
 from service.datasets.dataset import Example
 from service.inference.predictions import Encoding, rank
 from service.jobs.report import ConfusionMatrix, LabelCounts, LabelResult, Misclassified, TestResult
 from service.store.records import Json, Task
+from worker.evaluation.agreement import kappa_of_choosing, kappas_of_labels
 from worker.evaluation.intervals import Bootstrap, label_f1_bounds, label_f1_draws, label_intervals, wilson
 from worker.evaluation.metrics import (
     Binary,
@@ -33,16 +35,21 @@ def measure(
     predicted: Binary,
     labels: list[str],
     task: Task,
+    thresholds: Sequence[float] = (),
 ) -> tuple[TestResult, str]:
     """The test result, and scikit-learn's report as text.
 
     Of shape (examples, labels): `scores`, the probabilities; `predicted`, the labels that `/predict` gives, 0 or 1.
+    `thresholds`, for deciding: from which these were given.
     """
     truth = to_matrix([example.labels for example in examples], labels)
     wrong = np.flatnonzero(~right_rows(truth, predicted)).tolist()
     deciding = task == "deciding"
+    sureness = _distances(scores, truth, predicted, thresholds) if deciding else scores.max(axis=1)
     losses = row_losses(scores, truth, task)
     figures = label_intervals(truth, predicted, task) | {"loss": Bootstrap(len(losses)).mean(losses)}
+    if not deciding and (kappa := kappa_of_choosing(truth, predicted)):
+        figures["kappa"] = kappa
     report, text = _sklearn_reports(truth, predicted, labels, task)
     result = TestResult(
         rows=len(examples),
@@ -52,28 +59,32 @@ def measure(
         micro_f1=figures["micro_f1"].value,
         samples_f1=figures["samples_f1"].value if deciding else None,
         hamming_loss=figures["hamming_loss"].value if deciding else None,
+        kappa=figures["kappa"].value if "kappa" in figures else None,
         truncated_rows=sum(row.truncated for row in rows),
         intervals=figures,
-        per_label=_per_label(truth, predicted, labels),
+        per_label=_per_label(truth, predicted, labels, task),
         classification_report=report,
         confusion_matrix=None if deciding else _confusion(truth, predicted, labels),
         label_counts=_label_counts(truth, predicted, labels) if deciding else None,
         misclassified_rows=len(wrong),
-        misclassified=_surest(wrong, examples, scores, predicted, labels),
+        misclassified=_surest(wrong, sureness, examples, scores, predicted, labels),
     )
     return result, text
 
 
-def _per_label(truth: Binary, predicted: Binary, labels: Sequence[str]) -> dict[str, LabelResult]:
+def _per_label(truth: Binary, predicted: Binary, labels: Sequence[str], task: Task) -> dict[str, LabelResult]:
     bootstrap = Bootstrap(len(truth))
     f1_draws = bootstrap.over(lambda weights: label_f1_draws(weights, truth, predicted))
     hits, given, own = (truth * predicted).sum(axis=0), predicted.sum(axis=0), truth.sum(axis=0)
     f1 = label_f1(truth, predicted)
+    kappas = kappas_of_labels(truth, predicted) if task == "deciding" else [None] * len(labels)
     results = {}
     for n, label in enumerate(labels):
         precision, recall = wilson(int(hits[n]), int(given[n])), wilson(int(hits[n]), int(own[n]))
         interval = bootstrap.interval(float(f1[n]), f1_draws[:, n], label_f1_bounds(precision, recall))
-        results[label] = LabelResult(support=int(own[n]), precision=precision, recall=recall, f1=interval)
+        results[label] = LabelResult(
+            support=int(own[n]), precision=precision, recall=recall, f1=interval, kappa=kappas[n]
+        )
     return results
 
 
@@ -122,11 +133,24 @@ def _label_counts(truth: Binary, predicted: Binary, labels: list[str]) -> dict[s
     }
 
 
+def _distances(scores: Floats, truth: Binary, predicted: Binary, thresholds: Sequence[float]) -> Floats:
+    """How far each row's surest mistake is from its label's threshold, in log-odds, shape (rows,): a right label may
+    have the highest score of all, and a label that is missed has a low one."""
+    odds = logit(np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7))
+    distances = np.abs(odds - logit(np.clip(np.asarray(thresholds), 1e-7, 1 - 1e-7)))
+    return np.asarray(np.where(truth != predicted, distances, 0.0).max(axis=1))
+
+
 def _surest(
-    wrong: Sequence[int], examples: Sequence[Example], scores: Floats, predicted: Binary, labels: Sequence[str]
+    wrong: Sequence[int],
+    sureness: Floats,
+    examples: Sequence[Example],
+    scores: Floats,
+    predicted: Binary,
+    labels: Sequence[str],
 ) -> list[Misclassified]:
-    """The mistakes with the highest scores first: they tell most about the data and the labels."""
-    ranked = sorted(wrong, key=lambda row: -scores[row].max())
+    """They tell most about the data and the labels."""
+    ranked = sorted(wrong, key=lambda row: -sureness[row])
     places = {row: examples[row].place("test", row) for row in ranked[:MOST_MISCLASSIFIED]}
     return [
         Misclassified(
@@ -134,14 +158,14 @@ def _surest(
             row=sent_row,
             text=examples[row].text[:LONGEST_TEXT],
             true_labels=list(examples[row].labels),
-            predicted_labels=[labels[place] for place in np.flatnonzero(predicted[row]).tolist()],
-            scores=_largest(rank(labels, scores[row].astype(np.float32).tolist()), examples[row]),
+            predicted_labels=(given := [labels[place] for place in np.flatnonzero(predicted[row]).tolist()]),
+            scores=_largest(rank(labels, scores[row].astype(np.float32).tolist()), [*examples[row].labels, *given]),
         )
         for row, (split, sent_row) in places.items()
     ]
 
 
-def _largest(ranked: list[tuple[str, float]], example: Example) -> dict[str, float]:
-    """And those of the true labels, wherever they rank."""
+def _largest(ranked: list[tuple[str, float]], concerned: Sequence[str]) -> dict[str, float]:
+    """And those of the labels concerned, wherever they rank."""
     scores = dict(ranked)
-    return dict(ranked[:MOST_SCORES]) | {label: scores[label] for label in example.labels}
+    return dict(ranked[:MOST_SCORES]) | {label: scores[label] for label in concerned}

@@ -1,10 +1,13 @@
 """From which probability a label holds, for deciding: fitted on validation, careful where positives are few."""
 
 import numpy as np
+from scipy.special import expit, logit
 
 from worker.evaluation.metrics import Binary, Floats, f1, macro_f1
 
-GRID = np.round(np.arange(0.02, 0.981, 0.02), 2)
+# 0.001 to 0.999, even in log-odds: where classes are weighted alike a rare label may have 0.99 in texts that lack it,
+# and where they are not 0.01 in those that have it.
+GRID = expit(np.arange(-6.9, 6.95, 0.1))
 TRUST = 20.0  # positives at which a label's own threshold weighs as much as the one for all
 FALLBACK = 0.5
 
@@ -21,7 +24,7 @@ def fit_thresholds(probabilities: Floats, truth: Binary) -> Floats:
     shared = _best_for_all(probabilities, truth)
     own = np.array([_best(probabilities[:, label], truth[:, label], shared) for label in range(truth.shape[1])])
     weight = positives / (positives + TRUST)
-    return np.asarray(_sigmoid(weight * _logit(own) + (1 - weight) * _logit(np.full_like(own, shared))))
+    return np.asarray(expit(weight * logit(own) + (1 - weight) * logit(shared)))
 
 
 def _best_for_all(probabilities: Floats, truth: Binary) -> float:
@@ -43,11 +46,3 @@ def _middle(scores: Floats) -> float:
     best = np.flatnonzero(scores >= scores.max() - 1e-12)
     runs = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
     return float(np.median(GRID[max(runs, key=len)]))
-
-
-def _logit(p: Floats) -> Floats:
-    return np.asarray(np.log(p / (1 - p)))
-
-
-def _sigmoid(x: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-x)))

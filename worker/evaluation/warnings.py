@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from service.datasets.complaints import counted, listed
-from service.jobs.report import Baseline, Repeats, ReportWarning, TestResult, WithoutLeaks
+from service.jobs.report import Baseline, Repeats, ReportWarning, TestResult, UnmeasuredBaseline, WithoutLeaks
+from worker.evaluation.metrics import Binary
 
-FEW_TEST_ROWS = 100
+FEW_TEST_ROWS, FEW_VAL_ROWS = 100, 50
+FEW_POSITIVES = 5  # in validation: a label's threshold is then four fifths the one for all, or more
 MUCH_LEAKED = 0.1  # of the test rows: if the model knows these by heart, accuracy is up to a tenth too high
 NAMES = {
     "majority": "always giving the commonest label",
@@ -19,13 +21,18 @@ def report_warnings(
     baselines: Sequence[Baseline],
     repeats: Repeats | None = None,
     without_leaks: WithoutLeaks | None = None,
+    unmeasured: Sequence[UnmeasuredBaseline] = (),
+    val: Binary | None = None,
 ) -> list[ReportWarning]:
-    """In the order of how much they matter."""
+    """In the order of how much they matter. `val`: labels of the validation texts, 0/1 of shape (rows, labels)."""
     found = [
         without_leaks and _leaked(without_leaks, test),
         *(_not_beaten(baseline, test) for baseline in baselines if not baseline.beaten),
+        _less_accurate(baselines, test),
+        *(_not_measured(baseline) for baseline in unmeasured),
         repeats and _seeds_differ(repeats, baselines),
         _few(test),
+        None if val is None else _few_to_validate(val, test),
         _cut(test),
         _untested(test),
     ]
@@ -53,6 +60,20 @@ def _few(test: TestResult) -> ReportWarning | None:
         return None
     advice = "read the intervals, not the figures; label more texts for the test split"
     return ReportWarning(code="few_test_rows", message=f"only {counted(test.rows, 'test text')}: {advice}")
+
+
+def _few_to_validate(val: Binary, test: TestResult) -> ReportWarning | None:
+    deciding = test.label_counts is not None
+    rare = int((val.sum(axis=0) < FEW_POSITIVES).sum()) if deciding else 0
+    if len(val) >= FEW_VAL_ROWS and not rare:
+        return None
+    chosen = "the epoch, the temperature and the thresholds" if deciding else "the epoch and the temperature"
+    few = f"only {counted(len(val), 'validation text')} chose {chosen}" if len(val) < FEW_VAL_ROWS else ""
+    there = f"{rare} of {counted(val.shape[1], 'label')} {'has' if rare == 1 else 'have'} fewer than {FEW_POSITIVES}"
+    mostly = "its threshold is" if rare == 1 else "their thresholds are"
+    scarce = f"{there} of the {counted(len(val), 'validation text')}, so {mostly} mostly the one for all labels"
+    words = "; ".join(part for part in (few, scarce if rare else "") if part)
+    return ReportWarning(code="few_val_rows", message=f"{words}; label more texts for the validation split")
 
 
 def _cut(test: TestResult) -> ReportWarning | None:
@@ -98,9 +119,33 @@ def _not_beaten(baseline: Baseline, test: TestResult) -> ReportWarning:
     return ReportWarning(code="baseline_not_beaten", message=message)
 
 
+def _less_accurate(baselines: Sequence[Baseline], test: TestResult) -> ReportWarning | None:
+    ahead = [baseline for baseline in baselines if baseline.accuracy.value > test.accuracy]
+    if not ahead:
+        return None
+    best = max(ahead, key=lambda baseline: baseline.accuracy.value)
+    figures = f"{NAMES[best.name]} gets {best.accuracy.value:.3f} of {counted(test.rows, 'test text')} right"
+    choosing = test.label_counts is None
+    why = "training counts rare labels as much as frequent ones" if choosing else "thresholds are fitted for F1"
+    way = "ask for class_weight none" if choosing else "set higher thresholds of your own on the scores"
+    message = (
+        f"{figures}, the model {test.accuracy:.3f} ({why}); if you need right texts more than macro-F1, "
+        f"{way} or use the simpler method"
+    )
+    return ReportWarning(code="accuracy_below_baseline", message=message)
+
+
+def _not_measured(baseline: UnmeasuredBaseline) -> ReportWarning:
+    message = (
+        f"memory ran out as {NAMES[baseline.name]} was trained, so that nothing is known of how the model compares "
+        "with it; give the worker more memory, or train on fewer texts"
+    )
+    return ReportWarning(code="baseline_not_measured", message=message)
+
+
 def _seeds_differ(repeats: Repeats, baselines: Sequence[Baseline]) -> ReportWarning | None:
     """Where the mean is not above a baseline that is not beaten either, `baseline_not_beaten` says what matters."""
-    best = max(baselines, key=lambda baseline: baseline.macro_f1.value)
+    best = max(baselines, key=lambda baseline: baseline.macro_f1.value)  # of the commonest label, at least
     lead = repeats.macro_f1_mean - best.macro_f1.value
     if repeats.macro_f1_sd <= max(lead, 0.0) or (lead <= 0 and not best.beaten):
         return None

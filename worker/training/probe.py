@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GroupKFold
 
 from service.inference.network import TextClassifier
+from service.jobs.spec import ClassWeight
 from service.store.records import Task
+
+Groups = NDArray[np.int64]  # shape (rows,); the same number for copies of a text
 
 # Inverse strengths of regularisation (scikit-learn's C), to be divided by the rows: so they hold from 50 rows to 1,000.
 # Features have variance 1 in each row, so one fits all encoders; those that were fine-tuned on the very rows that the
@@ -44,15 +47,19 @@ class LinearProbe:
 
 
 def fit_probe(
-    features: NDArray[np.floating], truth: NDArray[np.int64], task: Task, strength: float = FROZEN
+    features: NDArray[np.floating],
+    truth: NDArray[np.int64],
+    task: Task,
+    strength: float = FROZEN,
+    class_weight: ClassWeight = "balanced",
 ) -> LinearProbe:
     """From features of shape (rows, features) and 0/1 labels of shape (rows, labels).
 
     `strength`: `FROZEN` or `FINE_TUNED`, by what the features are of.
-    Classes are weighted to count alike: with few rows, rare labels would else not be seen at all.
+    `class_weight`: "balanced" has classes count alike: with few rows, rare labels would else not be seen at all.
     """
     if task == "deciding":
-        parts = [_fit_label(features, truth[:, label], strength) for label in range(truth.shape[1])]
+        parts = [_fit_label(features, truth[:, label], strength, class_weight) for label in range(truth.shape[1])]
         return LinearProbe(np.stack([weight for weight, _ in parts]), np.array([bias for _, bias in parts]))
     classes = truth.argmax(axis=1)
     known = np.unique(classes)
@@ -60,7 +67,7 @@ def fit_probe(
     if len(known) == 1:  # a fold or a slice may hold a single class
         bias[known[0]] = 0.0
         return LinearProbe(weight, bias)
-    model = _regression(strength / len(truth)).fit(features, classes)
+    model = _regression(strength / len(truth), class_weight).fit(features, classes)
     if len(known) == 2:  # scikit-learn has one row of weights for two classes
         weight[known], bias[known] = (
             np.vstack([-model.coef_, model.coef_]) / 2,
@@ -77,18 +84,21 @@ def fit_head_to_both(
     val: NDArray[np.floating],
     truth_val: NDArray[np.int64],
     task: Task,
+    groups: Groups,
+    class_weight: ClassWeight = "balanced",
 ) -> tuple[LinearProbe, NDArray[np.float64]]:
     """The head of training and validation texts, and out-of-fold logits of the latter, shape (val rows, labels): each
-    by a head that did not see that text. From features of shape (rows, features), labels of shape (rows, labels)."""
+    by a head that saw neither that text nor a copy of it. From features of shape (rows, features), labels of shape
+    (rows, labels); `groups`: of the validation texts."""
 
     def fit(own: NDArray[np.integer]) -> LinearProbe:
         both, truth = np.concatenate([train, val[own]]), np.concatenate([truth_train, truth_val[own]])
-        return fit_probe(both, truth, task, FINE_TUNED)
+        return fit_probe(both, truth, task, FINE_TUNED, class_weight)
 
     logits = np.zeros(truth_val.shape)
     folds = FOLDS_OF_FEW if len(train) + len(val) <= FEW_ROWS else FOLDS
-    if len(val) > 1:
-        for rest, held_out in KFold(min(folds, len(val)), shuffle=True, random_state=0).split(val):
+    if (kinds := len(np.unique(groups))) > 1:
+        for rest, held_out in GroupKFold(min(folds, kinds), shuffle=True, random_state=0).split(val, groups=groups):
             logits[held_out] = fit(rest).logits(val[held_out])
     else:
         logits[:] = fit(np.arange(0)).logits(val)
@@ -96,17 +106,19 @@ def fit_head_to_both(
 
 
 def _fit_label(
-    features: NDArray[np.floating], truth: NDArray[np.int64], strength: float
+    features: NDArray[np.floating], truth: NDArray[np.int64], strength: float, class_weight: ClassWeight
 ) -> tuple[NDArray[np.float64], float]:
     positives = int(truth.sum())
     if positives in (0, len(truth)):
         return np.zeros(features.shape[1]), _log_odds(positives, len(truth))
-    model = _regression(strength / len(truth)).fit(features, truth)
+    model = _regression(strength / len(truth), class_weight).fit(features, truth)
     return model.coef_[0], float(model.intercept_[0])
 
 
-def _regression(c: float) -> LogisticRegression:
-    return LogisticRegression(C=c, class_weight="balanced", max_iter=MAX_ITERATIONS)
+def _regression(c: float, class_weight: ClassWeight) -> LogisticRegression:
+    return LogisticRegression(
+        C=c, class_weight=None if class_weight == "none" else class_weight, max_iter=MAX_ITERATIONS
+    )
 
 
 def _log_odds(positives: int, rows: int) -> float:

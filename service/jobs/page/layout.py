@@ -13,6 +13,7 @@ FIGURES = {
     "micro_f1": "Micro-F1",
     "samples_f1": "Samples-F1",
     "hamming_loss": "Hamming loss",
+    "kappa": "Cohen's kappa",
 }
 
 

@@ -4,7 +4,7 @@ import math
 
 from service.datasets.complaints import counted
 from service.jobs.page.label_plots import confusion_heat_map, label_bars
-from service.jobs.page.layout import figure, inline, paragraph, section, signed, table, with_interval
+from service.jobs.page.layout import figure, inline, paragraph, quiet, section, signed, table, with_interval
 from service.jobs.page.markup import Markup, h
 from service.jobs.page.plots import beside_baselines
 from service.jobs.report import Baseline, ConfusionMatrix, Interval, LabelResult, Report
@@ -45,6 +45,10 @@ def baselines(report: Report) -> Markup:
             ],
             words=(0, 4),
         ),
+        [
+            paragraph(f"Not measured, because memory ran out: “{BASELINE_NAMES[own.name]}”.")
+            for own in report.unmeasured_baselines
+        ],
     )
 
 
@@ -62,6 +66,7 @@ def _gain(gain: Interval) -> str:
 
 def labels(report: Report) -> Markup:
     ranked = sorted(report.test.per_label.items(), key=lambda item: -item[1].support)
+    kappas = any(result.kappa for _, result in ranked)
     pages = math.ceil(len(ranked) / BARS_IN_A_FIGURE)
     size = math.ceil(len(ranked) / pages)  # even parts: no figure is left with one bar
     parts = [ranked[start : start + size] for start in range(0, len(ranked), size)]
@@ -76,9 +81,13 @@ def labels(report: Report) -> Markup:
         [figure(label_bars(part), _bars_in_words(number, len(parts))) for number, part in enumerate(parts, start=1)],
         table(
             "The same as numbers, with 95 % intervals; the most frequent label first.",
-            ["Label", "Test texts", "F1", "Precision", "Recall"],
-            [_label_row(label, result) for label, result in ranked],
+            ["Label", "Test texts", "F1", "Precision", "Recall", *(["Cohen's kappa"] if kappas else [])],
+            [_label_row(label, result, kappas) for label, result in ranked],
         ),
+        quiet(
+            "Cohen's kappa is the agreement with the data beyond what chance would bring, for each label's yes or no: "
+            "1 is perfect, 0 is chance. A dash: nothing to agree on."
+        ) if kappas else None,
     )  # fmt: skip
 
 
@@ -90,9 +99,10 @@ def _bars_in_words(number: int, parts: int) -> str:
     )
 
 
-def _label_row(label: str, result: LabelResult) -> list[str]:
+def _label_row(label: str, result: LabelResult, kappas: bool) -> list[str]:
     figures = (result.f1, result.precision, result.recall)
-    return [label, str(result.support), *map(with_interval, figures)]
+    kappa = with_interval(result.kappa) if result.kappa else "–"
+    return [label, str(result.support), *map(with_interval, figures), *([kappa] if kappas else [])]
 
 
 def confusion(report: Report) -> Markup:

@@ -1,13 +1,13 @@
 """The sections on probabilities: whether they can be believed, and from which one a label is given."""
 
+from service.datasets.complaints import counted
 from service.jobs.page.layout import figure, number, paragraph, section, table, with_interval
-from service.jobs.page.markup import Markup
+from service.jobs.page.markup import Child, Markup
 from service.jobs.page.plots import reliability
 from service.jobs.report import Calibration, Report
 
 
 def calibration(report: Report) -> Markup:
-    before, after = report.calibration.before.intervals, report.calibration.after.intervals
     subject = "the label it gives" if report.task == "choosing" else "each label"
     return section(
         "calibration",
@@ -22,15 +22,41 @@ def calibration(report: Report) -> Markup:
             "enough. Dots that stand for few probabilities (small bars) say little.",
         ),
         table(
-            "Both errors are better the smaller they are. ECE: how far stated probabilities are from what came true, "
-            "on average. Brier: mean squared error of the probabilities.",
-            ["Error", "Before (95 %)", "After (95 %)"],
-            [
-                [name, with_interval(before[error]), with_interval(after[error])]
-                for error, name in (("ece", "ECE (expected calibration error)"), ("brier", "Brier score"))
-            ],
+            "All errors are better the smaller they are. ECE: how far stated probabilities are from what came true, "
+            f"on average. Brier: squared error of the probabilities, {_brier_in_words(report)}. Without fault: the ECE "
+            "that a perfectly calibrated model would show on so few texts, by luck alone; a value near it is no fault.",
+            ["Error", "Before (95 %)", "After (95 %)", "Without fault"],
+            _errors(report.calibration),
         ),
     )
+
+
+def _brier_in_words(report: Report) -> str:
+    if report.task == "choosing":
+        return "summed over the labels, from 0 to 2"
+    return "the mean over the labels, from 0 to 1"
+
+
+def _errors(calibration: Calibration) -> list[list[Child]]:
+    """Where a label is given from few probabilities, an ECE of those alone: of all, most are of labels that plainly do
+    not hold."""
+    before, after = calibration.before, calibration.after
+    rows: list[list[Child]] = [
+        [name, with_interval(before.intervals[error]), with_interval(after.intervals[error]), _or_dash(noise)]
+        for error, name, noise in (
+            ("ece", "ECE (expected calibration error)", after.ece_if_calibrated),
+            ("brier", "Brier score", None),
+        )
+    ]
+    if before.given and after.given:
+        name = f"ECE of the {counted(after.given.claims, 'label')} that were given"
+        figures = with_interval(before.given.ece), with_interval(after.given.ece)
+        rows.insert(1, [name, *figures, _or_dash(after.given.ece_if_calibrated)])
+    return rows
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else number(value)
 
 
 def _temperature_in_words(calibration: Calibration) -> str:

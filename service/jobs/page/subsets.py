@@ -14,7 +14,12 @@ def slices(report: Report) -> Markup:
         groups = [_column_table(report, name) for name in columns]
     else:
         groups = [paragraph("None: there is no extra column in the data with enough test texts for each value.")]
-    return section("slices", "Parts of the test texts", groups, report.transfer and _transfer(report.transfer))
+    return section(
+        "slices",
+        "Parts of the test texts",
+        groups,
+        report.transfer and _transfer(report.transfer, report.task == "deciding"),
+    )
 
 
 def _column_table(report: Report, column: str) -> Markup:
@@ -45,24 +50,32 @@ def _figures(report: Report) -> list[str]:
     return ["macro_f1", "accuracy", *deciding]
 
 
-def _transfer(transfer: Transfer) -> Markup:
-    rows = [
-        [name, *map(_heated, figures)] for name, figures in zip(transfer.trained_in, transfer.macro_f1, strict=True)
-    ]
+def _transfer(transfer: Transfer, deciding: bool) -> Markup:
+    trained = _with_texts(transfer.trained_in, transfer.trained_on)
+    rows = [[name, *map(_heated, figures)] for name, figures in zip(trained, transfer.macro_f1, strict=True)]
     return h(
         "div",
         h("h3", "Trained in × tested in, by ", inline(transfer.column)),
         quiet(
             "Each row but the last: a quick classifier on the untuned base model, trained on that row's texts alone "
-            "and tested on each column's. The last row is the published model, trained on all. A dash: too few texts."
+            "and tested on each column's. The last row is the published model, another method, trained on all: what "
+            "other languages bring, the row above it shows. A dash: too few texts."
         ),
+        quiet("The quick classifier gives a label from 0.5, the published model from its fitted thresholds.")
+        if deciding
+        else None,
         table(
-            "Macro-F1; a stronger colour is better.",
-            ["Trained in ↓, tested in →", *transfer.tested_in],
+            "Macro-F1; a stronger colour is better. In brackets: texts to train, or to test on.",
+            ["Trained in ↓, tested in →", *_with_texts(transfer.tested_in, transfer.tested_on)],
             rows,
             last="last",
         ),
     )
+
+
+def _with_texts(names: list[str], texts: list[int]) -> list[str]:
+    """Reports of earlier versions do not count them."""
+    return [f"{name} ({count})" for name, count in zip(names, texts, strict=True)] if texts else names
 
 
 def _heated(value: float | None) -> Markup:
@@ -113,7 +126,8 @@ def seeds(repeats: Repeats) -> Markup:
         "div",
         h("h3", "The same job under other seeds"),
         table(
-            "A seed decides the order of the texts and what is dropped out: what differs here is luck. The first is "
+            "A seed decides the order of the texts and what is dropped out: what differs here is luck of that kind "
+            "alone. All runs saw the same texts; with other training texts, figures would differ more. The first is "
             "the published model; the others were only measured.",
             ["Seed", "Macro-F1", "Accuracy", "Validation loss"],
             rows,

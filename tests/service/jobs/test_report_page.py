@@ -7,7 +7,7 @@ import pytest
 from parts.reports import make_report
 from service.jobs.page.measured import confused_pairs
 from service.jobs.page.texts import MOST_SHOWN
-from service.jobs.report import Interval, Report, ReportWarning, Subset, WithoutLeaks
+from service.jobs.report import Interval, Report, ReportWarning, Subset, UnmeasuredBaseline, WithoutLeaks
 from service.jobs.report_page import render_page
 from service.store.records import Task
 
@@ -21,6 +21,7 @@ NOTHING: dict[str, Any] = {
     "baselines": [],
     "slices": [],
     "suspects": [],
+    "suspect_counts": None,
     "transfer": None,
     "repeats": None,
     "without_leaks": None,
@@ -156,13 +157,17 @@ def test_the_numbers_are_those_of_the_report() -> None:
         f1, precision, recall = map(shown, (result.f1, result.precision, result.recall))
         assert f"{label}{result.support}{f1}{precision}{recall}" in text
     before, after = made.calibration.before.intervals, made.calibration.after.intervals
-    assert f"(expected calibration error){shown(before['ece'])}{shown(after['ece'])}" in text
-    assert f"Brier score{shown(before['brier'])}{shown(after['brier'])}" in text
+    assert f"(expected calibration error){shown(before['ece'])}{shown(after['ece'])}0.021" in text
+    assert f"Brier score{shown(before['brier'])}{shown(after['brier'])}–" in text
+    assert "summed over the labels, from 0 to 2" in text
     assert f"temperature {made.calibration.temperature:.3f}" in text
     assert made.without_leaks is not None
     assert made.without_leaks.macro_f1 is not None
     assert f"Without them{made.without_leaks.rows}{made.without_leaks.macro_f1.value:.3f}" in text
     assert made.reproduction.dataset_sha256 in text
+    assert f"Base model's files (SHA-256){made.reproduction.base_model_sha256}" in text
+    assert f"commit on the hub{made.reproduction.base_model_commit}" in text
+    assert f"Cohen's kappa{made.test.intervals['kappa'].value:.3f}" in text
     assert "learning_rate3e-05" in text
 
 
@@ -188,18 +193,73 @@ def test_a_test_split_that_was_wholly_seen_before_is_not_called_a_new_one() -> N
 
 def test_rows_are_said_to_count_where_their_sender_finds_them() -> None:
     made = make_report()
-    assert "Rows count from 0 in test as it was sent; the probability is of the given label" in Page(made).text
+    assert "Rows count from 0 in test as it was sent; the probabilities are of the given labels" in Page(made).text
     for mistake in made.test.misclassified:
         mistake.split = "train"
     text = Page(made).text
-    assert text.count("Rows count from 0 in train as it was sent; the probability is of the") == 2
+    assert text.count("Rows count from 0 in train as it was sent; the probabilit") == 2
 
 
-def test_a_report_of_an_earlier_version_is_read() -> None:
-    stored = make_report().model_dump()
+@pytest.mark.parametrize("task", ["choosing", "deciding"])
+def test_a_report_of_an_earlier_version_is_read_and_drawn(task: Task) -> None:
+    stored = make_report(task).model_dump()
     for mistake in stored["test"]["misclassified"]:
         del mistake["split"]
-    assert {mistake.split for mistake in Report.model_validate(stored).test.misclassified} == {"test"}
+    for label in stored["test"]["per_label"].values():
+        del label["kappa"]
+    for error in (stored["calibration"]["before"], stored["calibration"]["after"]):
+        del error["ece_if_calibrated"], error["given"]
+    del stored["test"]["kappa"], stored["suspect_counts"], stored["unmeasured_baselines"]
+    del stored["transfer"]["trained_on"], stored["transfer"]["tested_on"]
+    del stored["reproduction"]["base_model_sha256"], stored["reproduction"]["base_model_commit"]
+    stored["test"]["intervals"].pop("kappa", None)
+    read = Report.model_validate(stored)
+    assert {mistake.split for mistake in read.test.misclassified} == {"test"}
+    text = Page(read).text
+    assert "kappa" not in text
+    assert "It contradicts" not in text
+    assert "SHA-256" in text
+    assert text.count("SHA-256") == 1
+
+
+def test_for_deciding_labels_have_a_kappa_and_those_given_an_ece_of_their_own() -> None:
+    made = CASES["deciding"]
+    text = Page(made).text
+    result = next(iter(made.test.per_label.values()))
+    assert result.kappa is not None
+    assert f"{shown(result.recall)}{shown(result.kappa)}" in text
+    before, after = made.calibration.before.given, made.calibration.after.given
+    assert before is not None
+    assert after is not None
+    assert f"ECE of the {after.claims} labels that were given{shown(before.ece)}{shown(after.ece)}0.031" in text
+    assert "the mean over the labels, from 0 to 1" in text
+    assert "gives each label from 0.5, before thresholds are fitted" in text
+    assert "gives each label from 0.5" not in Page(CASES["choosing"]).text
+    result.kappa = None
+    assert f"{shown(result.recall)}–" in Page(made).text
+
+
+def test_how_hard_the_set_is_for_what_suspects_labels_is_said() -> None:
+    counts = "It contradicts 71 of 298 training texts; 2 could not be judged"
+    assert counts in Page(CASES["choosing"]).text
+    assert f"None stood out. {counts}" in Page(make_report(suspects=[])).text
+
+
+def test_a_baseline_that_was_not_measured_is_named() -> None:
+    missing = UnmeasuredBaseline(name="tfidf_logistic_regression", reason="out_of_memory")
+    made = make_report(unmeasured_baselines=[missing])
+    del made.baselines[1]
+    text = Page(made).text
+    assert "Memory ran out for “Word counts (TF-IDF), logistic regression”, which was not measured." in text
+    assert "Not measured, because memory ran out: “Word counts" in text
+
+
+def test_languages_are_said_to_have_so_many_texts_and_the_quick_classifier_stands_above_the_model() -> None:
+    text = Page(CASES["choosing"]).text
+    assert "de (31)en (22)fr (13)" in text
+    assert text.index("all (quick) (166)") < text.index("all (166)")
+    assert "from its fitted thresholds" not in text
+    assert "from its fitted thresholds" in Page(CASES["deciding"]).text
 
 
 @every_case
@@ -246,10 +306,14 @@ def test_the_headline_says_in_one_sentence_what_was_reached() -> None:
 
 def test_the_headline_is_honest_about_the_baselines() -> None:
     made = make_report()
-    assert "It beats 2 of 3 simple methods; it is not surely better than “Untuned base" in Page(made).text
+    assert "In macro-F1 it beats 2 of 3 simple methods; it is not surely better than “Untuned base" in Page(made).text
     for baseline in made.baselines:
         baseline.beaten = True
-    assert "It is better than all 3 simple methods" in Page(made).text
+    assert "In macro-F1 it is better than all 3 simple methods" in Page(made).text
+    assert "More texts are right" not in Page(made).text
+    made.baselines[0].accuracy.value = 0.987
+    more = "explains. More texts are right by “Always the most frequent answer” (98.7\N{NO-BREAK SPACE}%)."
+    assert " ".join(more.split()) in Page(made).text
     worse = made.baselines[1]
     worse.beaten, worse.gain.low, worse.gain.value, worse.gain.high = False, -0.3, -0.2, -0.1
     text = Page(made).text
@@ -271,9 +335,10 @@ def test_a_mistake_of_deciding_may_be_to_give_no_label_or_several() -> None:
     none, several = made.test.misclassified[:2]
     none.predicted_labels, none.true_labels = [], ["a", "b"]
     several.predicted_labels, several.true_labels, several.scores = ["b", "c"], [], {"b": 0.75, "c": 0.625}
+    none.scores = {"a": 0.25, "b": 0.125}
     text = Page(made).text
-    assert f"{none.text}abnone–" in text
-    assert f"{several.text}nonebc0.750, 0.625" in text
+    assert f"{none.text}abnone–0.250, 0.125" in text
+    assert f"{several.text}nonebc0.750, 0.625–" in text
 
 
 def test_earlier_looks_at_the_test_split_are_told() -> None:
@@ -320,6 +385,7 @@ def test_other_seeds_are_told_with_their_mean_and_spread() -> None:
     assert made.repeats is not None
     text = Page(made).text
     assert "The same job under other seeds" in text
+    assert "with other training texts, figures would differ more" in text
     for run in made.repeats.runs:
         assert f"{run.seed}{run.macro_f1:.3f}{run.accuracy:.3f}" in text
     assert f"{made.repeats.macro_f1_mean:.3f} ± {made.repeats.macro_f1_sd:.3f}" in text

@@ -1,6 +1,4 @@
-"""Baselines, languages and doubtful labels, on data where the answer is known."""
-
-from dataclasses import replace
+"""Baselines and languages, on data where the answer is known."""
 
 import numpy as np
 import pytest
@@ -9,11 +7,11 @@ from parts.toy_text import choosing, deciding
 from service.datasets.dataset import Example
 from service.jobs.spec import HeadRows
 from service.store.records import Task
-from worker.evaluation.baselines import LEAST_ROWS, compare, majority, out_of_fold, tfidf
+from worker.evaluation.baselines import LEAST_ROWS, compare, majority, tfidf
 from worker.evaluation.comparisons import Measured, compare_with_simple_models
 from worker.evaluation.metrics import Binary, Floats, decide, macro_f1, to_matrix
-from worker.evaluation.suspects import find_suspects
-from worker.evaluation.transfer import ALL, make_transfer
+from worker.evaluation.tfidf import LONGEST, tfidf_features
+from worker.evaluation.transfer import ALL, ALL_QUICK, make_transfer
 
 HEAD_ROWS: tuple[HeadRows, ...] = ("train", "train_and_val")
 LABELS = ["animal", "fruit", "weather"]
@@ -33,10 +31,23 @@ def examples_of(truth: Binary, **extra: list[str]) -> list[Example]:
     ]
 
 
+def make_splits() -> dict[str, Measured]:
+    splits = {}
+    for seed, name in enumerate(("train", "val", "test")):
+        features, truth = clusters(90, seed)
+        splits[name] = Measured(examples_of(truth), features.astype(np.float32), truth)
+    return splits
+
+
 def test_majority_gives_the_commonest_label_or_the_labels_that_most_rows_have() -> None:
     truth = np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]])
     assert majority(truth, 2, "choosing").tolist() == [[0, 1, 0]] * 2
     assert majority(np.array([[1, 1], [1, 0], [0, 0]]), 1, "deciding").tolist() == [[1, 0]]
+
+
+def by_words(train: list[str], truth: Binary, texts: list[str], task: Task) -> Floats:
+    features = tfidf_features(train, {"known": train, "asked": texts}, truth.shape[1])
+    return tfidf(features["known"], truth, features["asked"], task)
 
 
 @pytest.mark.parametrize("task", ["choosing", "deciding"])
@@ -45,7 +56,7 @@ def test_tfidf_learns_words_that_decide(task: Task) -> None:
     (train, known), (texts, labels) = make(200), make(60, seed=1)
     sets = [own if isinstance(own, list) else [own] for own in known]
     truth = to_matrix([own if isinstance(own, list) else [own] for own in labels], LABELS)
-    found = tfidf(train, to_matrix(sets, LABELS), texts, task)
+    found = by_words(train, to_matrix(sets, LABELS), texts, task)
     assert found.shape == truth.shape
     assert macro_f1(truth, decide(found, task)) > 0.9
 
@@ -54,14 +65,14 @@ def test_tfidf_learns_words_that_decide(task: Task) -> None:
 def test_tfidf_of_a_single_label_says_how_likely_it_is(share: float) -> None:
     texts, labels = deciding(40)
     truth = np.array([[int("fruit" in own or share == 1)] for own in labels])
-    found = tfidf(texts, truth, texts, "deciding")
+    found = by_words(texts, truth, texts, "deciding")
     assert np.array_equal(decide(found, "deciding"), truth)
 
 
 def test_tfidf_of_texts_without_a_word_goes_by_their_characters() -> None:
     texts = ["🍏🍎 🍐", "🐕 🐈!", "🍏 🍐🍐", "🐈🐕 ..."] * 5
     truth = np.array([[1, 0], [0, 1]] * 10)
-    assert np.array_equal(decide(tfidf(texts, truth, texts, "choosing"), "choosing"), truth)
+    assert np.array_equal(decide(by_words(texts, truth, texts, "choosing"), "choosing"), truth)
 
 
 def test_a_better_model_beats_a_baseline_and_an_equal_one_does_not() -> None:
@@ -88,39 +99,46 @@ def test_a_handful_of_test_rows_proves_nothing() -> None:
     assert compare("majority", truth, truth, wrong).beaten
 
 
-def test_planted_wrong_labels_are_the_first_suspects() -> None:
-    features, truth = clusters(300)
-    planted = [3, 50, 120, 200, 299]
-    spoilt = truth.copy()
-    spoilt[planted] = np.roll(truth[planted], 1, axis=1)
-    found = find_suspects(examples_of(spoilt), spoilt, out_of_fold(features, spoilt, "choosing"), LABELS, "choosing")
-    assert {suspect.row for suspect in found[:5]} == set(planted)
-    for suspect in found[:5]:
-        assert suspect.suggested == [LABELS[truth[suspect.row].argmax()]]
-        assert suspect.labels == [LABELS[spoilt[suspect.row].argmax()]]
-        assert suspect.probability < 0.3
-    numbered = [replace(row, sent_row=1000 + number) for number, row in enumerate(examples_of(spoilt))]
-    as_sent = find_suspects(numbered, spoilt, out_of_fold(features, spoilt, "choosing"), LABELS, "choosing")
-    assert [suspect.row for suspect in as_sent] == [1000 + suspect.row for suspect in found]
-    clean = find_suspects(examples_of(truth), truth, out_of_fold(features, truth, "choosing"), LABELS, "choosing")
-    assert len(clean) < 5
+def test_features_of_tfidf_are_bounded_by_the_classes_that_each_has_a_weight_for() -> None:
+    """Two bytes of text are about a feature; with a thousand classes each is a thousand weights."""
+    generator = np.random.default_rng(0)
+    texts = ["".join(map(chr, generator.integers(97, 123, 400))) for _ in range(100)]
+    few, many = (tfidf_features(texts, {"texts": texts}, classes)["texts"] for classes in (1, 1_000))
+    assert few.shape[1] > 10_000
+    assert many.shape[1] * 1_000 <= 5_000_000
+    assert few.dtype == many.dtype == np.float32
+
+
+def test_of_an_endless_text_tfidf_reads_the_beginning() -> None:
+    long = "apple " * (LONGEST // 6 + 1)
+    found = tfidf_features([long, long + "pear"], {"texts": [long, long + "pear"]}, 2)["texts"].toarray()
+    assert np.array_equal(found[0], found[1])
 
 
 @pytest.mark.parametrize("task", ["choosing", "deciding"])
-def test_a_training_row_that_is_alone_is_no_suspect(task: Task) -> None:
-    features, truth = clusters(1)
-    doubted = out_of_fold(features, truth, task)
-    assert find_suspects(examples_of(truth), truth, doubted, LABELS, task) == []
+def test_a_baseline_that_memory_does_not_suffice_for_is_said_to_be_unmeasured(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def want(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("worker.evaluation.comparisons.tfidf_features", want)
+    splits = make_splits()
+    found = compare_with_simple_models(splits, splits["test"].truth, LABELS, task, "train")
+    assert [baseline.name for baseline in found.baselines] == ["majority", "frozen_embeddings_logistic_regression"]
+    assert [(own.name, own.reason) for own in found.unmeasured] == [("tfidf_logistic_regression", "out_of_memory")]
 
 
-def test_for_deciding_the_one_label_in_doubt_is_turned_over() -> None:
-    features, truth = clusters(300)
-    truth[:, 2] |= truth[:, 0]  # so that rows have two labels
-    spoilt = truth.copy()
-    spoilt[7, 2] = 1 - spoilt[7, 2]
-    found = find_suspects(examples_of(spoilt), spoilt, out_of_fold(features, spoilt, "deciding"), LABELS, "deciding")
-    assert found[0].row == 7
-    assert found[0].suggested == [LABELS[label] for label in np.flatnonzero(truth[7])]
+@pytest.mark.parametrize("task", ["choosing", "deciding"])
+def test_texts_are_vectorised_once(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(
+        "worker.evaluation.comparisons.tfidf_features",
+        lambda *of: calls.append(of) or tfidf_features(*of),  # type: ignore[func-returns-value]
+    )
+    splits = make_splits()
+    compare_with_simple_models(splits, splits["test"].truth, LABELS, task, "train_and_val")
+    assert len(calls) == 1
 
 
 def test_trained_in_one_language_and_tested_in_each() -> None:
@@ -137,8 +155,14 @@ def test_trained_in_one_language_and_tested_in_each() -> None:
         "choosing",
     )
     assert found is not None
-    assert (found.column, found.trained_in, found.tested_in) == ("language", ["de", "en", ALL], ["de", "en"])
-    (same, other), (back, own), model = found.macro_f1
+    assert (found.column, found.trained_in, found.tested_in) == (
+        "language",
+        ["de", "en", ALL_QUICK, ALL],
+        ["de", "en"],
+    )
+    (same, other), (back, own), together, model = found.macro_f1
+    assert (found.trained_on, found.tested_on) == ([100, 100, 200, 200], [100, 100])
+    assert max(x for x in together if x is not None) < 0.7  # opposite corners for one label: no line divides them
     assert min(x for x in (same, own) if x is not None) > 0.9
     assert max(x for x in (other, back) if x is not None) < 0.4
     assert model == [1.0, 1.0]
@@ -157,10 +181,7 @@ def test_a_language_with_a_single_label_has_the_f1_of_that_label() -> None:
 
 @pytest.mark.parametrize("task", ["choosing", "deciding"])
 def test_everything_together(task: Task) -> None:
-    splits = {}
-    for seed, name in enumerate(("train", "val", "test")):
-        features, truth = clusters(90, seed)
-        splits[name] = Measured(examples_of(truth), features.astype(np.float32), truth)
+    splits = make_splits()
     found = compare_with_simple_models(splits, splits["test"].truth, LABELS, task, "train")
     by_name = {baseline.name: baseline for baseline in found.baselines}
     assert list(by_name) == ["majority", "tfidf_logistic_regression", "frozen_embeddings_logistic_regression"]

@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import classification_report, f1_score, hamming_loss
+from sklearn.metrics import classification_report, cohen_kappa_score, f1_score, hamming_loss
 
 from service.datasets.dataset import Example
 from service.inference.predictions import Encoding, read_predictions
@@ -25,7 +25,7 @@ def measured(
     matrix = np.array(scores)
     predicted = to_matrix([p.labels for p in read_predictions(matrix.astype(np.float32), rows, card)], labels)
     examples = [Example(f"text {number}", own) for number, own in enumerate(truth)]
-    return measure(examples, rows, matrix, predicted, labels, task)
+    return measure(examples, rows, matrix, predicted, labels, task, card.thresholds)
 
 
 def test_choosing() -> None:
@@ -40,7 +40,9 @@ def test_choosing() -> None:
     assert result.per_label["a"].recall.value == 0.5
     assert (result.per_label["c"].support, result.per_label["c"].recall.support) == (0, 0)
     assert (result.label_counts, result.hamming_loss, result.samples_f1) == (None, None, None)
-    assert result.intervals.keys() == {"accuracy", "macro_f1", "micro_f1", "loss"}
+    assert result.intervals.keys() == {"accuracy", "macro_f1", "micro_f1", "loss", "kappa"}
+    assert result.kappa == result.intervals["kappa"].value == cohen_kappa_score([0, 0, 1, 1], [0, 1, 0, 1])
+    assert result.per_label["a"].kappa is None
     assert "macro avg" in text
 
 
@@ -57,6 +59,10 @@ def test_deciding() -> None:
     assert result.intervals["hamming_loss"].value == pytest.approx(result.hamming_loss)
     assert result.label_counts is not None
     assert result.label_counts["b"].false_positives == 1
+    assert result.kappa is None
+    kappa = result.per_label["b"].kappa
+    assert kappa is not None
+    assert kappa.value == cohen_kappa_score([0, 1, 0, 1], [1, 1, 0, 1])
     assert result.confusion_matrix is None
 
 
@@ -105,9 +111,28 @@ def test_a_mistake_has_its_ten_largest_scores_and_those_of_its_true_labels() -> 
     scores = np.linspace(0.9, 0.1, 40)
     result, _ = measured("deciding", [scores.tolist()], [("label 0", "label 30")], labels)
     (mistake,) = result.misclassified
-    assert list(mistake.scores) == [*labels[:10], "label 30"]
+    assert list(mistake.scores) == [*labels[:10], "label 30", *labels[10:20]]
     assert mistake.scores["label 30"] == float(np.float32(scores[30]))
     assert mistake.predicted_labels == labels[: (scores >= 0.5).sum()]
+
+
+def test_for_deciding_the_surest_mistake_is_the_one_furthest_from_its_threshold() -> None:
+    """A right label may be surer than anything that is wrong, and a miss has a low score."""
+    thresholds, labels = [0.5, 0.5, 0.02], ["a", "b", "c"]
+    scores = np.array([[0.999, 0.55, 0.01], [0.6, 0.01, 0.01], [0.1, 0.2, 0.04]])
+    truth = [("a",), ("a", "b"), ()]
+    predicted = (scores >= thresholds).astype(np.int64)
+    examples = [Example(f"text {number}", own) for number, own in enumerate(truth)]
+    rows = [Encoding([0, 2], truncated=False)] * 3
+    result, _ = measure(examples, rows, scores, predicted, labels, "deciding", thresholds)
+    assert [mistake.row for mistake in result.misclassified] == [1, 2, 0]
+    assert result.misclassified[0].scores["b"] == pytest.approx(0.01)
+
+
+def test_scores_of_all_labels_given_are_kept_however_many() -> None:
+    labels = [f"label {number}" for number in range(40)]
+    result, _ = measured("deciding", [np.linspace(0.9, 0.5, 40).tolist()], [("label 0",)], labels)
+    assert len(result.misclassified[0].scores) == 40
 
 
 @pytest.mark.parametrize("cut", [True, False])

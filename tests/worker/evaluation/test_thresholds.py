@@ -58,3 +58,11 @@ def test_between_two_best_ranges_no_threshold_is_taken() -> None:
     p, truth = np.array([[0.12], [0.97], [0.85], [0.85]]), np.array([[1], [1], [0], [0]])
     (threshold,) = fit_thresholds(p, truth)
     assert f1_score(truth[:, 0], p[:, 0] >= threshold) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("lacking", "having"), [(0.985, 0.995), (0.002, 0.01)])
+def test_labels_whose_probabilities_are_all_high_or_all_low_are_told_apart(lacking: float, having: float) -> None:
+    """As those of rare labels are, with classes weighted alike and not weighted."""
+    truth = (np.arange(500) < 60).astype(np.int64)[:, None]
+    p = np.where(truth == 1, having, lacking)
+    assert f1_score(truth[:, 0], (p >= fit_thresholds(p, truth))[:, 0]) == 1

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 
 from parts.reports import interval, make_report
 from service.jobs import report
+from worker.evaluation.metrics import Binary
 from worker.evaluation.repeats import summarise
 from worker.evaluation.warnings import report_warnings
 
@@ -95,3 +97,50 @@ def test_a_lead_on_a_handful_of_rows_is_said_to_be_one() -> None:
     assert baseline.gain.low > 0
     (warning,) = (own for own in report_warnings(made.test, [baseline]) if own.code == "baseline_not_beaten")
     assert "too few to be sure" in warning.message
+
+
+def test_a_baseline_that_gets_more_texts_right_is_a_warning_whatever_macro_f1_says() -> None:
+    made = make_report(rows_of_a_label=200)
+    made.test.truncated_rows = 0
+    ahead, beaten = (
+        made.baselines[number].model_copy(update={"accuracy": interval(figure), "beaten": True})
+        for number, figure in ((0, made.test.accuracy + 0.05), (1, made.test.accuracy))
+    )
+    (warning,) = report_warnings(made.test, [ahead, beaten])
+    assert warning.code == "accuracy_below_baseline"
+    assert f"always giving the commonest label gets {made.test.accuracy + 0.05:.3f}" in warning.message
+    assert f"the model {made.test.accuracy:.3f}" in warning.message
+    assert "class_weight none" in warning.message
+    assert report_warnings(made.test, [beaten]) == []
+
+
+def test_a_baseline_that_was_not_measured_is_a_warning() -> None:
+    made = make_report(rows_of_a_label=200)
+    made.test.truncated_rows = 0
+    missing = report.UnmeasuredBaseline(name="tfidf_logistic_regression", reason="out_of_memory")
+    (warning,) = report_warnings(made.test, [], unmeasured=[missing])
+    assert warning.code == "baseline_not_measured"
+    assert "TF-IDF with logistic regression" in warning.message
+
+
+def told_of_val(val: Binary, *, deciding: bool) -> list[str]:
+    made = make_report("deciding" if deciding else "choosing", rows_of_a_label=200)
+    made.test.truncated_rows = 0
+    return [warning.message for warning in report_warnings(made.test, [], val=val) if warning.code == "few_val_rows"]
+
+
+def test_few_validation_texts_are_a_warning() -> None:
+    assert told_of_val(np.eye(4, dtype=np.int64)[np.arange(50) % 4], deciding=False) == []
+    (message,) = told_of_val(np.eye(4, dtype=np.int64)[np.arange(49) % 4], deciding=False)
+    assert "only 49 validation texts chose the epoch and the temperature;" in message
+
+
+def test_for_deciding_labels_that_hardly_a_validation_text_has_are_counted() -> None:
+    val = np.zeros((60, 4), dtype=np.int64)
+    val[:30] = 1
+    assert told_of_val(val, deciding=True) == []
+    val[4:, 1] = 0
+    (message,) = told_of_val(val, deciding=True)
+    assert message.startswith("1 of 4 labels has fewer than 5 of the 60 validation texts, so its threshold is mostly")
+    (both,) = told_of_val(val[:20], deciding=True)
+    assert both.startswith("only 20 validation texts chose the epoch, the temperature and the thresholds; 1 of 4 ")

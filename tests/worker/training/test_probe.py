@@ -30,6 +30,8 @@ def test_rare_labels_are_not_drowned_by_common_ones() -> None:
     features = truth @ generator.normal(size=(2, 16)) + generator.normal(size=(400, 16))
     found = fit_probe(features, truth, "choosing").logits(features).argmax(axis=1)
     assert (found[:20] == 1).mean() > 0.7
+    plain = fit_probe(features, truth, "choosing", class_weight="none").logits(features).argmax(axis=1)
+    assert (plain == 1).mean() < (found == 1).mean()
 
 
 def test_a_label_that_is_always_or_never_there_keeps_a_little_doubt() -> None:
