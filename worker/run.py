@@ -42,7 +42,7 @@ from worker.training.loop import Plan, Progress, Trainer
 from worker.training.loss import make_loss
 from worker.training.model import Network, make_optimizer
 from worker.training.pretrained import PretrainedWeights
-from worker.training.probe import fit_probe
+from worker.training.probe import Strength, fit_probe
 from worker.training.randomness import seed_everything
 from worker.training.trained_part import cut_out
 
@@ -207,7 +207,7 @@ def _fit_head(
     truth: Binary,
     order: Order,
     device: torch.device,
-    strength: float,
+    strength: Strength,
 ) -> None:
     """To the features that the model now has of the training texts: see worker.training.probe."""
     features = embed(model, encoder, rows, device, order.settings.max_batch_tokens)

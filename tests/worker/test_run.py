@@ -29,7 +29,7 @@ from service.store.database import Database
 from worker.channel import Order
 from worker.evaluation.metrics import row_losses, to_matrix
 from worker.run import run
-from worker.training.probe import FINE_TUNED, FROZEN, fit_probe
+from worker.training.probe import FINE_TUNED, FROZEN, Strength, fit_probe
 
 CPU = torch.device("cpu")
 LANGUAGES = {"english": "english", "german": "german", "french": "french", "spanish": "other"}
@@ -242,7 +242,7 @@ def test_two_runs_with_one_seed_are_equal_bit_for_bit(settings: Settings, sqlite
 def test_a_head_that_validation_texts_teach_too_is_not_fitted_to_training_texts_first(
     settings: Settings, sqlite: Database, monkeypatch: pytest.MonkeyPatch, head_rows: str, last: int
 ) -> None:
-    fitted: list[float] = []
+    fitted: list[Strength] = []
     monkeypatch.setattr("worker.run.fit_probe", lambda *of: fitted.append(of[3]) or fit_probe(*of))  # type: ignore[func-returns-value]
     dataset = store_toy_dataset(settings, sqlite)
     run_to_the_end(make_order(settings, dataset, "roberta-base", head_rows=head_rows))

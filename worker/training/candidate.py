@@ -13,9 +13,9 @@ from torch import Tensor
 
 from worker.training.averaging import WeightAverage
 from worker.training.pretrained import PretrainedWeights
-from worker.training.probe import FINE_TUNED, FROZEN
+from worker.training.probe import FINE_TUNED, FROZEN, Strength
 
-FitHead = Callable[[float], None]  # fits the head of the network as it is now, by that strength
+FitHead = Callable[[Strength], None]  # fits the head of the network as it is now, by that strength
 
 
 class Candidate:

@@ -18,10 +18,22 @@ from service.store.records import Task
 
 Groups = NDArray[np.int64]  # shape (rows,); the same number for copies of a text
 
-# Inverse strengths of regularisation (scikit-learn's C), to be divided by the rows: so they hold from 50 rows to 1,000.
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """Inverse strength of regularisation: scikit-learn's C is this by the rows, so that it holds from 50 to 1,000.
+
+    For choosing it is also times the labels: what speaks for each is its share of the rows. For deciding each label has
+    a regression of its own, in which that is one of two, however many others there are.
+    """
+
+    choosing: float
+    deciding: float
+
+
 # Features have variance 1 in each row, so one fits all encoders; those that were fine-tuned on the very rows that the
 # probe is fitted to tell labels apart with less.
-FROZEN, FINE_TUNED = 6.0, 2.0
+FROZEN, FINE_TUNED = Strength(choosing=1.0, deciding=6.0), Strength(choosing=0.15, deciding=2.0)
 MAX_ITERATIONS = 1_000
 # A head that lacks a fifth of the validation texts is less sure of the rest than the published one is: the temperature
 # comes out too high (ECE 0.051, and 0.048 of 20 folds: 20 models of 200 texts). Of many rows a fifth is missed less.
@@ -50,7 +62,7 @@ def fit_probe(
     features: NDArray[np.floating],
     truth: NDArray[np.int64],
     task: Task,
-    strength: float = FROZEN,
+    strength: Strength = FROZEN,
     class_weight: ClassWeight = "balanced",
 ) -> LinearProbe:
     """From features of shape (rows, features) and 0/1 labels of shape (rows, labels).
@@ -59,7 +71,9 @@ def fit_probe(
     `class_weight`: "balanced" has classes count alike: with few rows, rare labels would else not be seen at all.
     """
     if task == "deciding":
-        parts = [_fit_label(features, truth[:, label], strength, class_weight) for label in range(truth.shape[1])]
+        parts = [
+            _fit_label(features, truth[:, label], strength.deciding, class_weight) for label in range(truth.shape[1])
+        ]
         return LinearProbe(np.stack([weight for weight, _ in parts]), np.array([bias for _, bias in parts]))
     classes = truth.argmax(axis=1)
     known = np.unique(classes)
@@ -67,7 +81,7 @@ def fit_probe(
     if len(known) == 1:  # a fold or a slice may hold a single class
         bias[known[0]] = 0.0
         return LinearProbe(weight, bias)
-    model = _regression(strength / len(truth), class_weight).fit(features, classes)
+    model = _regression(strength.choosing * truth.shape[1] / len(truth), class_weight).fit(features, classes)
     if len(known) == 2:  # scikit-learn has one row of weights for two classes
         weight[known], bias[known] = (
             np.vstack([-model.coef_, model.coef_]) / 2,

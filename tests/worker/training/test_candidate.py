@@ -7,6 +7,7 @@ from torch import nn
 from worker.training.averaging import WeightAverage
 from worker.training.candidate import Candidate
 from worker.training.pretrained import PretrainedWeights
+from worker.training.probe import Strength
 
 
 def make_candidate(share: float) -> tuple[list[nn.Parameter], WeightAverage, Candidate]:
@@ -14,7 +15,7 @@ def make_candidate(share: float) -> tuple[list[nn.Parameter], WeightAverage, Can
     encoder, head = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))
     average = WeightAverage([encoder, head], decay=0.9)
 
-    def fit_head(_: float) -> None:
+    def fit_head(_: Strength) -> None:
         with torch.no_grad():
             head.fill_(7)
 

@@ -30,7 +30,7 @@ def test_validation_texts_teach_what_training_texts_hide(task: Task) -> None:
     nothing = val[:1]
     alone, _ = fit_head_to_both(train, truth_train, nothing, truth_val[:1], task, np.arange(1))
     scores = [macro_f1(truth_test, decide(activate(head.logits(test), task), "choosing")) for head in (probe, alone)]
-    assert scores[0] > scores[1] + 0.1
+    assert scores[0] > scores[1] + 0.05
 
 
 @pytest.mark.parametrize("task", ["choosing", "deciding"])

@@ -9,7 +9,7 @@ from service.inference.architectures import load_encoder
 from service.inference.network import TextClassifier
 from service.store.records import Task
 from worker.evaluation.calibration import activate
-from worker.training.probe import fit_probe
+from worker.training.probe import FINE_TUNED, FROZEN, Strength, fit_probe
 
 
 @pytest.mark.parametrize("labels", [2, 3])
@@ -22,6 +22,16 @@ def test_it_separates_what_is_separable(labels: int, task: Task) -> None:
     assert (probabilities.argmax(axis=1) == truth.argmax(axis=1)).mean() > 0.95
     if task == "choosing":
         assert probabilities[truth == 1].mean() > 0.8
+
+
+@pytest.mark.parametrize("strength", [FROZEN, FINE_TUNED])
+def test_as_many_rows_say_as_much_for_a_label_however_many_labels_there_are(strength: Strength) -> None:
+    norms = []
+    for labels in (3, 30):
+        truth = np.repeat(np.eye(labels, dtype=np.int64), 10, axis=0)
+        features = truth + np.random.default_rng(0).normal(size=truth.shape, scale=0.1)
+        norms.append(np.linalg.norm(fit_probe(features, truth, "choosing", strength).weight, axis=1).mean())
+    assert 0.7 < norms[1] / norms[0] < 1.6
 
 
 def test_rare_labels_are_not_drowned_by_common_ones() -> None:
