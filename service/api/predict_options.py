@@ -19,6 +19,10 @@ _FORMS: dict[str, dict[str, Any]] = {
 }
 OPTIONS = tuple(_FORMS)
 _FOR_LINES = "for a body of lines, a table or a workbook; a JSON body has its options as keys"
+_MEANINGS = {
+    "scores": "`all`: a table that comes back has a column for each label, with its score in every row",
+    "delimiter": "between the cells of a workbook that comes back as `text/csv`: `;` where a comma begins decimals",
+}
 _NDJSON = {"type": "string", "description": '{"text": "…"} a line', "examples": [examples.NDJSON]}
 _TABLE = {"type": "string", "description": "with a header that names `text`", "examples": [examples.TABLE]}
 _WORKBOOK = {"type": "string", "format": "binary", "description": "an .xlsx, one sheet of which has a column `text`"}
@@ -27,7 +31,8 @@ ANSWERED: dict[int | str, dict[str, Any]] = {
 }
 DOCUMENTED = {  # beside the JSON body, which has the same path
     "parameters": [
-        {"name": name, "in": "query", "description": _FOR_LINES, "schema": form} for name, form in _FORMS.items()
+        {"name": name, "in": "query", "description": _MEANINGS.get(name, _FOR_LINES), "schema": form}
+        for name, form in _FORMS.items()
     ],
     "requestBody": {
         "content": {"application/x-ndjson": {"schema": _NDJSON}}

@@ -54,10 +54,10 @@ class Table:
         """Labels, scores, truncated, error. Several labels are joined as data sets have them, their scores likewise."""
         if isinstance(answer, Fault | InferenceFailed):
             return ["", "", "", str(answer), *("" for _ in self._each)]
-        scores = {label: self._decimal(f"{score:.6g}") for label, score in answer.scores.items()}
-        own = "|".join(scores[label] for label in answer.labels)
-        each = (scores[label] for label in self._each)
-        return [_no_formula("|".join(answer.labels)), own, str(answer.truncated).lower(), "", *each]
+        own, each = (
+            [self._decimal(f"{answer.scores[label]:.6g}") for label in of] for of in (answer.labels, self._each)
+        )
+        return [_no_formula("|".join(answer.labels)), "|".join(own), str(answer.truncated).lower(), "", *each]
 
     def _decimal(self, number: str) -> str:
         """Whoever writes semicolons between cells does so because a comma begins decimals there."""

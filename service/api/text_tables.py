@@ -57,7 +57,7 @@ def _check_whole(lines: TableLines, delimiter: str) -> None:
             lines.end_row()
     except (csv.Error, UnicodeDecodeError) as error:
         why = why_unread(error)
-        message = f"the table was refused in the row that begins in line {lines.begin}: {why}"
+        message = f"the table was refused in line {lines.begin}: {why}"
         raise Unacceptable(message, details=[Detail(why, line=lines.begin)]) from None
 
 

@@ -31,7 +31,7 @@ def test_every_body_has_an_example_that_is_taken_as_it_is(client: TestClient, co
     dataset_id = ""
     sent = []
     for route, kind, schema in bodies(client):
-        if kind == MULTIPART:
+        if kind == MULTIPART or schema.get("format") == "binary":  # a page sends a file that somebody chooses
             continue
         (example,) = schema["examples"]
         if "dataset_id" in schema.get("properties", {}):
