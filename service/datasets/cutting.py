@@ -72,8 +72,9 @@ def _why_none_was_cut(name: str, share: float, rows: Sequence[Example], groups: 
     alone = sum(count == 1 for count in examples.values())
     few = f"{alone} of {counted(len(examples), 'label')} have"
     if groups is not None:
-        why = f"{few} examples in one group alone, which train needs" if alone else "train needs all groups"
-        return f"{why}, so none is left to cut {name} from; add rows of other groups, or send {name} yourself"
+        why = f" ({few} examples in one group alone)" if alone else ""
+        left = f"no group is left for {name}, because train needs examples of each label{why}"
+        return f"{left}; add rows of other groups, or send {name} yourself"
     if alone and share * len(rows) >= 1:
         why = f"{few} one example, which train needs, so none is left to cut {name} from"
         return f"{why}; add examples of each label, merge labels, or send {name} yourself"

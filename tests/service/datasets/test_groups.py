@@ -138,9 +138,16 @@ def test_groups_that_train_needs_all_are_told_so() -> None:
     details = complaints_of(train={**SENT, "Labels": WHO})
     assert [detail.split for detail in details] == ["val", "test"]
     assert details[0].message == (
-        "20 of 20 labels have examples in one group alone, which train needs, so none is left to cut val from; add "
-        "rows of other groups, or send val yourself"
+        "no group is left for val, because train needs examples of each label (20 of 20 labels have examples in one "
+        "group alone); add rows of other groups, or send val yourself"
     )
+    sent = {
+        "Text": TEXTS[:6],
+        "Labels": ["a", "a", "a", "b", "b", "b"],
+        "respondent": ["r0", "r0", "r1", "r1", "r2", "r2"],
+    }
+    (detail,) = complaints_of(train=sent)
+    assert detail.message.startswith("no group is left for test, because train needs examples of each label; add rows")
 
 
 def test_of_splits_that_were_sent_a_warning_names_the_rows_of_groups_that_an_earlier_one_has() -> None:
