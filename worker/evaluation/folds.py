@@ -2,7 +2,7 @@
 other, and for a label that is wrong in both."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,7 @@ def _is_known(truth: Binary, task: Task) -> NDArray[np.bool_]:
     return np.asarray((having >= LEAST_KNOWN) & ((task == "choosing") | (lacking >= LEAST_KNOWN)))
 
 
-def _stratified(truth: Binary, groups: Groups) -> Iterator[tuple[Rows, Rows]]:
+def _stratified(truth: Binary, groups: Groups) -> list[tuple[Rows, Rows]]:
     """Each label in all folds, as far as it goes; a row of several counts by its rarest. None where no two rows have a
     label in common."""
     counts = truth.sum(axis=0)
@@ -60,8 +60,8 @@ def _stratified(truth: Binary, groups: Groups) -> Iterator[tuple[Rows, Rows]]:
     strata = np.where(truth.any(axis=1), rarest, truth.shape[1])
     folds = min(FOLDS, len(np.unique(groups)), int(np.bincount(strata).max()))
     if folds < 2:
-        return
+        return []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of labels with fewer rows than folds; they are not judged
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
-        yield from splitter.split(strata, strata, groups)
+        return list(splitter.split(strata, strata, groups))

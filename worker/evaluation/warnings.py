@@ -30,7 +30,7 @@ def report_warnings(
         *(_not_beaten(baseline, test) for baseline in baselines if not baseline.beaten),
         _less_accurate(baselines, test),
         *(_not_measured(baseline) for baseline in unmeasured),
-        repeats and _seeds_differ(repeats, baselines),
+        _seeds_differ(repeats, baselines) if repeats and baselines else None,
         _few(test),
         None if val is None else _few_to_validate(val, test),
         _cut(test),
@@ -145,7 +145,7 @@ def _not_measured(baseline: UnmeasuredBaseline) -> ReportWarning:
 
 def _seeds_differ(repeats: Repeats, baselines: Sequence[Baseline]) -> ReportWarning | None:
     """Where the mean is not above a baseline that is not beaten either, `baseline_not_beaten` says what matters."""
-    best = max(baselines, key=lambda baseline: baseline.macro_f1.value)  # of the commonest label, at least
+    best = max(baselines, key=lambda baseline: baseline.macro_f1.value)
     lead = repeats.macro_f1_mean - best.macro_f1.value
     if repeats.macro_f1_sd <= max(lead, 0.0) or (lead <= 0 and not best.beaten):
         return None
