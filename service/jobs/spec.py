@@ -91,6 +91,8 @@ class ResolvedHyperparameters(BaseModel):
 # Kwon et al. 2021 find ASAM's best radius about ten times SAM's.
 _RHO: dict[OptimizerName, float] = {"sam": 0.05, "asam": 0.5, "adamw": 0.0}
 FEW_ROWS = 5_000
+BATCH_SIZE = 16
+LEAST_STEPS = 36  # that validation is waited for
 
 
 def resolve(asked: Hyperparameters, *, train_rows: int, base_model: str) -> ResolvedHyperparameters:
@@ -99,10 +101,10 @@ def resolve(asked: Hyperparameters, *, train_rows: int, base_model: str) -> Reso
     few = train_rows <= FEW_ROWS
     num_epochs = min(20, max(5, math.ceil(2000 / train_rows))) if asked.num_epochs == "auto" else asked.num_epochs
     defaults = {
-        "batch_size": 16,
+        "batch_size": BATCH_SIZE,
         "learning_rate": 1e-4 if base_model.startswith("bundled/") else 3e-5,  # small models take larger steps
         "num_epochs": num_epochs,
-        "patience": 3 if asked.num_epochs == "auto" else num_epochs,  # epochs that are asked for are all made
+        "patience": _patience(train_rows, asked) if asked.num_epochs == "auto" else num_epochs,  # asked for: all made
         "warmup_ratio": 0.1,
         "weight_decay": 0.01,
         "max_length": 512,
@@ -120,6 +122,12 @@ def resolve(asked: Hyperparameters, *, train_rows: int, base_model: str) -> Reso
     }
     given = {name: value for name, value in asked.model_dump().items() if value != "auto"}
     return ResolvedHyperparameters(**(defaults | given))
+
+
+def _patience(train_rows: int, asked: Hyperparameters) -> int:
+    """Epochs. Of a few rows three epochs are a handful of steps, which the warm-up alone may take."""
+    batch_size = BATCH_SIZE if asked.batch_size == "auto" else asked.batch_size
+    return max(3, math.ceil(LEAST_STEPS / math.ceil(train_rows / batch_size)))
 
 
 def _optimizer(asked: Hyperparameters) -> OptimizerName:

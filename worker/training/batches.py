@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def make_rows(encodings: Sequence[Encoding], truth: NDArray[np.int64], task: Tas
 
 
 class Batches:
-    """Seeded batches that can start at any step. Each epoch is a new permutation; one batch may be small.
+    """Seeded batches that can start at any step, of equal sizes but for one row. Each epoch is a new permutation.
 
     Texts of like length share a batch, because padding costs as much as text (measured on sentences of 39 tokens in
     the mean: 60 % more). They are sorted within random pools of a few batches, so that batches still differ from
@@ -58,10 +59,13 @@ class Batches:
     def _plan(self, epoch: int) -> list[list[int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         order: list[int] = torch.randperm(len(self.rows), generator=generator).tolist()
-        size = self.batch_size * POOL
+        steps = self.steps_per_epoch
+        bounds = [step * len(order) // steps for step in range(steps + 1)]
+        pooled = min(POOL, max(1, steps // 2))  # batches; a single pool would make the same ones in every epoch
         batches = []
-        for start in range(0, len(order), size):
-            pool = sorted(order[start : start + size], key=lambda index: len(self.rows[index].encoding.ids))
-            batches += [pool[first : first + self.batch_size] for first in range(0, len(pool), self.batch_size)]
+        for first in range(0, steps, pooled):
+            own = bounds[first : first + pooled + 1]
+            pool = sorted(order[own[0] : own[-1]], key=lambda index: len(self.rows[index].encoding.ids))
+            batches += [pool[start - own[0] : end - own[0]] for start, end in pairwise(own)]
         shuffled: list[int] = torch.randperm(len(batches), generator=generator).tolist()
         return [batches[number] for number in shuffled]

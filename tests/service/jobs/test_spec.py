@@ -85,5 +85,8 @@ def test_layers_are_frozen_where_that_is_asked_for() -> None:
 
 def test_epochs_that_are_asked_for_are_all_made_and_others_while_validation_gets_better() -> None:
     assert resolved(200).patience == 3
+    assert resolved(5_000).patience == 3
+    assert resolved(30).patience == 18  # of two steps
+    assert resolved(30, batch_size=4).patience == 5
     assert (resolved(200, num_epochs=7).num_epochs, resolved(200, num_epochs=7).patience) == (7, 7)
     assert resolved(200, num_epochs=7, patience=2).patience == 2
