@@ -178,9 +178,9 @@ def _selection(report: Report) -> Markup:
         figure(
             learning_curves(report.validation.history, float(kept) if isinstance(kept, int | float) else None),
             "One dot an epoch (a pass over the training texts). Loss is better the lower, macro-F1 the higher. Compare "
-            "each curve with itself alone: in training the loss weights the labels and is of the weights as they are "
-            "at that step, with dropout; on validation it is of calibrated probabilities of the averaged weights "
-            f"under a head fitted anew, and each text counts once.{_at_one_half(report)}",
+            "each curve with itself alone: in training the loss weights the labels (unless class_weight is none) and "
+            "is of the weights as they are at that step, with dropout; on validation each text counts once, and it is "
+            f"of calibrated probabilities of what would be published.{_at_one_half(report)}",
         ),
         report.repeats and subsets.seeds(report.repeats),
     )

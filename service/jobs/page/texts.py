@@ -69,8 +69,8 @@ def _counts_in_words(counts: SuspectCounts) -> str:
     left_out = f"; {alone} could not be judged, for hardly another text has their label" if alone else ""
     return (
         f"It contradicts {counts.contradicted} of {counted(counts.judged, 'training text')}{left_out}. Of these it is "
-        f"as sure of another label as it usually is of texts that have it in {counts.suspected}: the others are hard "
-        "for it, which does not make them wrong."
+        f"as sure of another label as it usually is of texts that have it in {counts.suspected}. A label that is "
+        "contradicted need not be wrong: where many are, the texts are hard, and most of those listed may be right."
     )
 
 
