@@ -232,7 +232,7 @@ def test_a_worker_that_is_asked_to_stop_hands_its_job_back_in_time(deploy: Deplo
     deployment.wait_for_api()
     texts = {"name": "toys", "language": "english", "train": columns(*choosing(240))}
     job_id = deployment.submit(deployment.upload(texts), num_epochs=30, batch_size=1)  # epochs of two seconds
-    deployment.wait_for(job_id, lambda job: _epochs(job) > 1 and 0.1 < _epochs(job) % 1 < 0.6)
+    deployment.wait_for(job_id, lambda job: _epochs(job) > 1 and 0.1 < _epochs(job) % 1 < 0.6, seconds=120)
     if moment == "measuring":  # as far as the worker can tell
         for pid in runs_of(worker):
             os.kill(pid, signal.SIGSTOP)
@@ -241,7 +241,7 @@ def test_a_worker_that_is_asked_to_stop_hands_its_job_back_in_time(deploy: Deplo
     assert seconds < 30
     assert (handed.status, handed.crashes, handed.lease_owner) == ("queued", 0, None)
     deployment.start_worker()
-    wait_until(lambda: deployment.resumed_steps(job_id), 30)
+    wait_until(lambda: deployment.resumed_steps(job_id), 60, deployment.tail)
     (first,) = deployment.resumed_steps(job_id)
     steps_per_epoch = handed.progress["total_steps"] // 30
     assert first >= handed.progress["step"] - steps_per_epoch
