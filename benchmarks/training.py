@@ -19,8 +19,8 @@ from benchmarks.training_request import Cost, Outcome, Request, Texts
 from service.inference.architectures import quieten
 from service.jobs.spec import Hyperparameters, resolve
 from service.models.bundled import MULTILINGUAL_SMALL, bundled_checkpoint
-from worker.evaluation.calibration import activate, fit_temperature
 from worker.evaluation.metrics import row_losses
+from worker.evaluation.scaling import activate, fit_temperature
 from worker.process import THREADS_ENVIRONMENT
 from worker.training.model import save_tokenizer
 

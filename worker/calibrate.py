@@ -1,26 +1,27 @@
-"""What validation texts are for once they have chosen the weights: the served head, its temperature, its thresholds."""
+"""What validation texts are for once they have chosen the weights: the served head, its scaling, its thresholds."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from service.inference.classifier import Classifier, embed
 from service.models.finished import ModelCard
 from worker.channel import Order
-from worker.evaluation.calibration import activate, fit_temperature
 from worker.evaluation.folds import text_groups
-from worker.evaluation.metrics import Floats
+from worker.evaluation.metrics import Binary, Floats
+from worker.evaluation.scaling import Scaling, activate, fit_scaling, fit_temperature
 from worker.evaluation.thresholds import fit_thresholds
 from worker.finished import Finished
 from worker.training.probe import fit_head_to_both
 
 
-def calibrate(finished: Finished, order: Order, device: torch.device) -> tuple[ModelCard, float]:
-    """Makes head and temperature part of the weights, which are rounded first, and the thresholds part of the card
-    that it returns. Before the trained part is put back: it is enough, and quicker.
+def calibrate(finished: Finished, order: Order, device: torch.device) -> tuple[ModelCard, Scaling]:
+    """Makes head and scaling part of the weights, which are rounded first, and the thresholds part of the card that it
+    returns. Before the trained part is put back: it is enough, and quicker.
 
-    Temperature and thresholds come from what the head says of validation texts that it was not fitted to. The float is
-    the temperature.
+    Scaling and thresholds come from what the head says of validation texts that it was not fitted to.
     """
     model, rows = finished.network.model, finished.part.rows
     encoder, truth = finished.texts.encoder, finished.texts.truth
@@ -34,12 +35,28 @@ def calibrate(finished: Finished, order: Order, device: torch.device) -> tuple[M
         weight = order.hyperparameters.class_weight
         probe, logits = fit_head_to_both(train, truth["train"], val, truth["val"], order.task, groups, weight)
         probe.into(model)
-    temperature = fit_temperature(logits, truth["val"], order.task)
-    model.divide_logits(temperature)
+    scaling = fit_scaling(logits, truth["val"], order.task, _frequency(truth, order))
+    model.scale_logits(scaling.temperature, torch.from_numpy(scaling.shift))
     if order.task == "choosing":
-        return card, temperature
-    thresholds = fit_thresholds(activate(logits / temperature, order.task), truth["val"])
-    return replace(card, thresholds=[round(float(threshold), 4) for threshold in thresholds]), temperature
+        return card, scaling
+    return replace(card, thresholds=_thresholds(logits, truth["val"], scaling)), scaling
+
+
+def _frequency(truth: Mapping[str, Binary], order: Order) -> Floats | None:
+    """Of each label among the texts that the head learnt from, with half a text of doubt."""
+    if order.hyperparameters.class_weight == "none":
+        return None
+    learnt = (
+        truth["train"] if order.hyperparameters.head_rows == "train" else np.concatenate([truth["train"], truth["val"]])
+    )
+    return np.asarray((learnt.sum(axis=0) + 0.5) / (len(learnt) + 1))
+
+
+def _thresholds(logits: Floats, truth: Binary, scaling: Scaling) -> list[float]:
+    """Fitted where labels count alike: there one threshold for all, to which they are drawn, makes sense."""
+    temperature = fit_temperature(logits, truth, "deciding")
+    alike = fit_thresholds(activate(logits / temperature, "deciding"), truth)
+    return [round(float(threshold), 6) for threshold in scaling.thresholds(alike, temperature)]
 
 
 def make_card(order: Order) -> ModelCard:

@@ -31,12 +31,13 @@ from service.store.records import Json, Task
 from worker.calibrate import calibrate
 from worker.channel import Order, Supervision
 from worker.evaluation.answers import Answers, answer
-from worker.evaluation.calibration import activate, calibration_error
+from worker.evaluation.calibration import calibration_error
 from worker.evaluation.comparisons import Measured, compare_with_simple_models
 from worker.evaluation.leaks import measure_without_leaks
 from worker.evaluation.measure import measure
 from worker.evaluation.metrics import Binary
 from worker.evaluation.repeats import summarise
+from worker.evaluation.scaling import Scaling, activate
 from worker.evaluation.slices import make_slices
 from worker.evaluation.warnings import report_warnings
 from worker.finished import Finished
@@ -62,14 +63,14 @@ def measure_and_publish(
 
     `repeats`: what the same run gave under other seeds.
     """
-    card, temperature = calibrate(finished, order, device)
+    card, scaling = calibrate(finished, order, device)
     features = _meet_base_model(finished, order, device)
     with artifacts.staging() as staged:
         _write_model(finished, card, staged)
         finished.network.model.to("meta")  # it is on disk now, and what is measured is read from there
         # what is measured is what will be served
         classifier = Classifier.load(staged, device, order.settings.engine, order.settings.threads)
-        report, text = _make_report(finished, repeats, classifier, features, temperature, order)
+        report, text = _make_report(finished, repeats, classifier, features, scaling, order)
         channel.send("phase", phase="publishing")
         with artifacts.writing("reports", report.model_id) as folder:
             (folder / REPORT_JSON).write_text(report.model_dump_json(), encoding="utf-8")
@@ -106,7 +107,7 @@ def _make_report(
     repeats: Sequence[Repeat],
     classifier: Classifier,
     features: Features,
-    temperature: float,
+    scaling: Scaling,
     order: Order,
 ) -> tuple[Report, str]:
     """The report, and as text."""
@@ -131,7 +132,7 @@ def _make_report(
         baselines=beside.baselines,
         unmeasured_baselines=beside.unmeasured,
         repeats=spread,
-        calibration=_calibration(found, truth["test"], temperature, order.task),
+        calibration=_calibration(found, truth["test"], scaling, order.task),
         thresholds=dict(zip(card.labels, card.thresholds, strict=True)) if order.task == "deciding" else None,
         slices=make_slices(test, truth["test"], found.predicted, order.task),
         transfer=beside.transfer,
@@ -147,10 +148,12 @@ def _make_report(
     return report, render_text(report, table)
 
 
-def _calibration(found: Answers, truth: Binary, temperature: float, task: Task) -> Calibration:
+def _calibration(found: Answers, truth: Binary, scaling: Scaling, task: Task) -> Calibration:
+    before = activate(scaling.undone(found.logits), task)
     return Calibration(
-        temperature=temperature,
-        before=calibration_error(activate(found.logits * temperature, task), truth, found.predicted, task),
+        temperature=scaling.temperature,
+        prior_share=scaling.prior_share,
+        before=calibration_error(before, truth, found.predicted, task),
         after=calibration_error(found.scores, truth, found.predicted, task),
     )
 

@@ -66,7 +66,8 @@ class TextClassifier(nn.Module):
                 module.weight.copy_(module.weight.bfloat16())
 
     @torch.no_grad()
-    def divide_logits(self, temperature: float) -> None:
-        """Makes a temperature part of the weights, so that whoever loads them gets calibrated probabilities."""
+    def scale_logits(self, temperature: float, shift: Tensor) -> None:
+        """Makes `logits / temperature + shift` part of the weights, so that whoever loads them gets calibrated
+        probabilities. `shift`: shape (labels,)."""
         self.head.weight.div_(temperature)
-        self.head.bias.div_(temperature)
+        self.head.bias.div_(temperature).add_(shift)

@@ -163,10 +163,12 @@ class CalibrationError(_Part):
 
 
 class Calibration(_Part):
-    """Of the test split's probabilities: the largest of each row for choosing, each label's for deciding. The
-    temperature was fitted on validation and is part of the published weights."""
+    """Of the test split's probabilities: the largest of each row for choosing, each label's for deciding. Logits were
+    divided by the temperature and, for deciding, moved by `prior_share` of the log-odds of how frequent each label is
+    (0: not at all). Both were fitted on validation and are part of the published weights."""
 
     temperature: float
+    prior_share: float = 0.0
     before: CalibrationError
     after: CalibrationError
 

@@ -169,7 +169,7 @@ def _baseline(name: Any, test: TestResult, reached: float) -> Baseline:
 
 def _calibration(chance: random.Random, rows: int, task: Task) -> Calibration:
     before, after = (_error(chance, rows, too_sure, task) for too_sure in (0.16, 0.03))
-    return Calibration(temperature=1.62, before=before, after=after)
+    return Calibration(temperature=1.62, prior_share=0.46 * (task == "deciding"), before=before, after=after)
 
 
 def _error(chance: random.Random, rows: int, too_sure: float, task: Task) -> CalibrationError:

@@ -7,8 +7,8 @@ import numpy as np
 
 from service.inference.classifier import Classifier
 from service.inference.predictions import Encoding, Scores, read_predictions
-from worker.evaluation.calibration import activate
 from worker.evaluation.metrics import Binary, Floats, to_matrix
+from worker.evaluation.scaling import activate
 
 
 @dataclass(frozen=True, slots=True)

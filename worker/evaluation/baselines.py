@@ -7,9 +7,9 @@ from sklearn.linear_model import LogisticRegression
 
 from service.jobs.report import Baseline
 from service.store.records import Task
-from worker.evaluation.calibration import activate
 from worker.evaluation.intervals import Bootstrap, accuracy_interval, macro_f1_draws, macro_f1_interval
 from worker.evaluation.metrics import Binary, Floats, decide, macro_f1
+from worker.evaluation.scaling import activate
 from worker.training.probe import fit_probe
 
 # Test rows with labels from which the interval of a gain is believed. The bootstrap's intervals are too narrow on few

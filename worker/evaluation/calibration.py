@@ -1,11 +1,10 @@
-"""Probabilities that mean what they say: one temperature fitted on validation, and how far off they are on test.
+"""How far probabilities are from what they say.
 
 Guo et al. 2017, "On Calibration of Modern Neural Networks".
 """
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from service.jobs.report import CalibrationError, GivenCalibration, Interval, ReliabilityBin
 from service.store.records import Task
@@ -15,35 +14,6 @@ from worker.evaluation.metrics import Binary, Floats, decide
 BINS = 15
 NOISE_DRAWS, LEAST_NOISE_DRAWS = 200, 20
 CLAIMS_AT_MOST = 20_000_000  # drawn for the noise of one ECE: a quarter of a second
-COOLEST, HOTTEST = 0.01, 10.0  # a head that is kept small says everything far too mildly
-
-
-def activate(logits: NDArray[np.floating], task: Task) -> Floats:
-    """Softmax for choosing, sigmoid for deciding, over logits of shape (rows, labels)."""
-    z = logits.astype(np.float64)
-    if task == "choosing":
-        exponents = np.exp(z - z.max(axis=1, keepdims=True))
-        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
-    return np.asarray(1 / (1 + np.exp(-np.clip(z, -500, 500))))
-
-
-def fit_temperature(logits: NDArray[np.floating], truth: Binary, task: Task) -> float:
-    """The T > 0 for which logits / T have the lowest cross-entropy on these rows. It changes no choice of label.
-
-    The truth is softened by one claim in all, as Platt (1999, "Probabilistic Outputs for Support Vector Machines")
-    does: fifty rows that are all right prove no certainty, and the plain optimum would then be T = 0. Deciding claims
-    something of each label: softened by a row for each, labels that hardly a row has would seem thrice as frequent.
-    """
-    doubt = 1 / ((len(truth) if task == "choosing" else truth.size) + 2)
-    soft = truth * (1 - doubt) + doubt / (truth.shape[1] if task == "choosing" else 2)
-
-    def loss(log_t: float) -> float:
-        p = np.clip(activate(logits / np.exp(log_t), task), 1e-12, 1 - 1e-12)
-        against = 0.0 if task == "choosing" else (1 - soft) * np.log(1 - p)
-        return float(-(soft * np.log(p) + against).sum())
-
-    found = minimize_scalar(loss, bounds=(np.log(COOLEST), np.log(HOTTEST)), method="bounded")
-    return float(np.exp(found.x))
 
 
 def calibration_error(probabilities: Floats, truth: Binary, predicted: Binary, task: Task) -> CalibrationError:

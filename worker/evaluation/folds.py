@@ -11,8 +11,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from service.datasets.dataset import folded
 from service.store.records import Task
-from worker.evaluation.calibration import activate
 from worker.evaluation.metrics import Binary, Floats
+from worker.evaluation.scaling import activate
 from worker.training.probe import Groups, fit_probe
 
 FOLDS = 5

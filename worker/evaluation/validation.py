@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from service.inference.classifier import Classifier
 from service.inference.device import autocast
 from service.inference.predictions import Encoding
-from worker.evaluation.calibration import activate, fit_temperature
 from worker.evaluation.metrics import Binary, decide, macro_f1, row_losses
+from worker.evaluation.scaling import activate, fit_temperature
 
 
 def validate(classifier: Classifier, rows: Sequence[Encoding], truth: Binary, max_tokens: int) -> dict[str, float]:

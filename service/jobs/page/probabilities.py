@@ -14,7 +14,7 @@ def calibration(report: Report) -> Markup:
         "Can its probabilities be believed?",
         paragraph(
             f"The model states a probability for {subject}. Ideally, of all answers with 0.8, eight in ten are right. ",
-            _temperature_in_words(report.calibration),
+            _scaling_in_words(report.calibration),
         ),
         figure(
             reliability(report.calibration),
@@ -59,12 +59,16 @@ def _or_dash(value: float | None) -> str:
     return "–" if value is None else number(value)
 
 
-def _temperature_in_words(calibration: Calibration) -> str:
-    temperature = calibration.temperature
+def _scaling_in_words(calibration: Calibration) -> str:
+    temperature, share = calibration.temperature, calibration.prior_share
     effect = "made less extreme" if temperature > 1 else "made more extreme" if temperature < 1 else "left as they were"
+    back = (
+        "In training rare labels count as much as frequent ones; probabilities were moved back to how frequent each "
+        f"label is, by {share:.2f} of the way. "
+    )
     return (
         f"On the validation texts, probabilities were {effect}: temperature {temperature:.3f}. "
-        "The published model has this built in."
+        f"{back if share else ''}The published model has this built in."
     )
 
 

@@ -87,10 +87,11 @@ def test_missing_weights_are_not_drawn_at_random(tmp_path: Path) -> None:
         load_published(tmp_path / "out", "xlm-roberta", len(LABELS))
 
 
-def test_a_temperature_in_the_weights_divides_the_logits(tmp_path: Path) -> None:
+def test_a_scaling_in_the_weights_divides_and_shifts_the_logits(tmp_path: Path) -> None:
     network = make_network(build_tiny_checkpoint("xlm-roberta-base", tmp_path / "base"))
     ids, mask = padded_batch(1)
     with torch.inference_mode():
         before = network(ids, mask)
-        network.divide_logits(2.5)
-        assert torch.allclose(network(ids, mask), before / 2.5, atol=1e-6)
+        shift = torch.arange(len(LABELS), dtype=torch.float64)
+        network.scale_logits(2.5, shift)
+        assert torch.allclose(network(ids, mask), before / 2.5 + shift.float(), atol=1e-6)

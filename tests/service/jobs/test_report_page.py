@@ -161,6 +161,8 @@ def test_the_numbers_are_those_of_the_report() -> None:
     assert f"Brier score{shown(before['brier'])}{shown(after['brier'])}–" in text
     assert "summed over the labels, from 0 to 2" in text
     assert f"temperature {made.calibration.temperature:.3f}" in text
+    assert "moved back to how frequent each label is, by 0.46 of the way" in Page(CASES["deciding"]).text
+    assert "moved back" not in text
     assert made.without_leaks is not None
     assert made.without_leaks.macro_f1 is not None
     assert f"Without them{made.without_leaks.rows}{made.without_leaks.macro_f1.value:.3f}" in text

@@ -1,68 +1,16 @@
 import numpy as np
 import pytest
 
+from parts.honest import honest
 from service.jobs.report import CalibrationError
 from service.store.records import Task
-from worker.evaluation.calibration import (
-    activate,
-    calibration_error,
-    fit_temperature,
-    noise_of_ece,
-    reliability_bins,
-)
+from worker.evaluation.calibration import calibration_error, noise_of_ece, reliability_bins
 from worker.evaluation.metrics import Binary, Floats, decide
+from worker.evaluation.scaling import activate
 
 
 def error_of(probabilities: Floats, truth: Binary, task: Task) -> CalibrationError:
     return calibration_error(probabilities, truth, decide(probabilities, task), task)
-
-
-def honest(task: Task, rows: int, seed: int = 0) -> tuple[Floats, Binary]:
-    """Logits, and labels drawn with just the probabilities that they stand for."""
-    generator = np.random.default_rng(seed)
-    logits = generator.normal(scale=1.5, size=(rows, 4))
-    p = activate(logits, task)
-    if task == "choosing":
-        chosen = (p.cumsum(axis=1) > generator.random((rows, 1))).argmax(axis=1)
-        return logits, np.eye(4, dtype=np.int64)[chosen]
-    return logits, (generator.random(p.shape) < p).astype(np.int64)
-
-
-@pytest.mark.parametrize("task", ["choosing", "deciding"])
-@pytest.mark.parametrize("boast", [0.4, 1.0, 3.0])
-def test_the_temperature_undoes_what_made_a_model_too_sure_or_too_shy(task: Task, boast: float) -> None:
-    logits, truth = honest(task, 3000)
-    temperature = fit_temperature(logits * boast, truth, task)
-    assert temperature == pytest.approx(boast, rel=0.1)
-    test_logits, test_truth = honest(task, 3000, seed=1)
-    before = error_of(activate(test_logits * boast, task), test_truth, task)
-    after = error_of(activate(test_logits * boast / temperature, task), test_truth, task)
-    assert after.ece < 0.03
-    assert after.brier <= before.brier + 1e-4
-    assert boast == 1.0 or before.ece > 2 * after.ece
-
-
-@pytest.mark.parametrize("task", ["choosing", "deciding"])
-def test_a_temperature_changes_no_choice(task: Task) -> None:
-    logits, _ = honest(task, 200)
-    assert np.array_equal(decide(activate(logits, task), task), decide(activate(logits / 2.7, task), task))
-
-
-def test_a_few_rows_that_are_all_right_prove_no_certainty() -> None:
-    truth = np.eye(4, dtype=np.int64)[np.arange(40) % 4]
-    temperature = fit_temperature(truth * 5.0, truth, "choosing")
-    assert 0.95 < activate(truth * 5.0 / temperature, "choosing").max() < 0.99
-
-
-def test_many_rare_labels_of_an_honest_model_leave_its_temperature_alone() -> None:
-    """A hundred rows, thirty labels that one row in fifty has."""
-    found = []
-    for seed in range(20):
-        generator = np.random.default_rng(seed)
-        logits = generator.normal(-5.5, 2.0, size=(100, 30))
-        truth = (generator.random(logits.shape) < activate(logits, "deciding")).astype(np.int64)
-        found.append(np.log(fit_temperature(logits, truth, "deciding")))
-    assert abs(np.mean(found)) < 0.03
 
 
 def test_ece_and_brier_of_a_case_done_by_hand() -> None:

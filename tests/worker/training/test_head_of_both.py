@@ -5,8 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from service.store.records import Task
-from worker.evaluation.calibration import activate, calibration_error, fit_temperature
+from worker.evaluation.calibration import calibration_error
 from worker.evaluation.metrics import Binary, decide, macro_f1
+from worker.evaluation.scaling import activate, fit_temperature
 from worker.training.probe import FINE_TUNED, fit_head_to_both, fit_probe
 
 LABELS, WIDTH = 3, 100

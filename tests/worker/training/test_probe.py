@@ -8,7 +8,7 @@ from parts.tiny_models import build_tiny_checkpoint
 from service.inference.architectures import load_encoder
 from service.inference.network import TextClassifier
 from service.store.records import Task
-from worker.evaluation.calibration import activate
+from worker.evaluation.scaling import activate
 from worker.training.probe import FINE_TUNED, FROZEN, Strength, fit_probe
 
 
