@@ -114,7 +114,8 @@ def _not_beaten(baseline: Baseline, test: TestResult) -> ReportWarning:
         f"95 % interval of the gain {gain.low:+.3f} to {gain.high:+.3f}"
     )
     message = (
-        f"on {counted(test.rows, 'test text')} the model {words} ({figures}); label more texts, or use the simpler one"
+        f"on {counted(test.rows, 'test text')} the model {words} ({figures}); label more texts, or do with the simpler "
+        "one, which is served elsewhere"
     )
     return ReportWarning(code="baseline_not_beaten", message=message)
 
