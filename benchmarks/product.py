@@ -70,7 +70,7 @@ def running_product(
             processes.end(up, grace_seconds=60)
 
 
-def _wait_until_ready(client: httpx.Client, up: "subprocess.Popen[bytes]") -> None:
+def _wait_until_ready(client: httpx.Client, up: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and up.poll() is None:
         try:

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from service.inference.classifier import Classifier, embed
+from service.jobs.spec import HEAD_SPLITS
 from service.models.finished import ModelCard
 from worker.channel import Order
 from worker.evaluation.folds import text_groups
 from worker.evaluation.metrics import Binary, Floats
-from worker.evaluation.scaling import Scaling, activate, fit_scaling, fit_temperature
+from worker.evaluation.scaling import Scaling, activate, fit_scaling
 from worker.evaluation.thresholds import fit_thresholds
 from worker.finished import Finished
 from worker.training.probe import fit_head_to_both
@@ -46,17 +47,14 @@ def _frequency(truth: Mapping[str, Binary], order: Order) -> Floats | None:
     """Of each label among the texts that the head learnt from, with half a text of doubt."""
     if order.hyperparameters.class_weight == "none":
         return None
-    learnt = (
-        truth["train"] if order.hyperparameters.head_rows == "train" else np.concatenate([truth["train"], truth["val"]])
-    )
+    learnt = np.concatenate([truth[name] for name in HEAD_SPLITS[order.hyperparameters.head_rows]])
     return np.asarray((learnt.sum(axis=0) + 0.5) / (len(learnt) + 1))
 
 
 def _thresholds(logits: Floats, truth: Binary, scaling: Scaling) -> list[float]:
     """Fitted where labels count alike: there one threshold for all, to which they are drawn, makes sense."""
-    temperature = fit_temperature(logits, truth, "deciding")
-    alike = fit_thresholds(activate(logits / temperature, "deciding"), truth)
-    return [round(float(threshold), 6) for threshold in scaling.thresholds(alike, temperature)]
+    alike = fit_thresholds(activate(logits / scaling.unshifted, "deciding"), truth)
+    return [round(float(threshold), 6) for threshold in scaling.thresholds(alike)]
 
 
 def make_card(order: Order) -> ModelCard:

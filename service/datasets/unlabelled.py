@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Literal
 
 from service.datasets.complaints import MOST, Complaints, counted, warning
@@ -23,10 +24,10 @@ def leave_out_unlabelled(raw: Mapping[str, RawSplit], complaints: Complaints) ->
         numbers = array("I", (number for number, row in split.numbered() if not is_unlabelled(row)))
         if not numbers:
             complaints.add("has no row with a label, so nothing is left of it; label some rows", split=name)
-        unlabelled = [number for number, row in split.numbered() if is_unlabelled(row)]
-        left_out += len(unlabelled)
-        places += [(name, number) for number in unlabelled[:MOST]]
-        kept[name] = replace(split, rows=[split.rows[n] for n in numbers], numbers=numbers) if unlabelled else split
+        left = len(split.rows) - len(numbers)
+        left_out += left
+        places += islice(((name, number) for number, row in split.numbered() if is_unlabelled(row)), MOST)
+        kept[name] = replace(split, rows=[split.rows[n] for n in numbers], numbers=numbers) if left else split
     if not left_out:
         return kept, []
     rows = sum(len(split.rows) for split in raw.values())

@@ -11,6 +11,7 @@ Auto = Literal["auto"]
 OptimizerName = Literal["sam", "asam", "adamw"]
 ClassWeight = Literal["balanced", "none"]
 HeadRows = Literal["train", "train_and_val"]
+HEAD_SPLITS: dict[HeadRows, tuple[str, ...]] = {"train": ("train",), "train_and_val": ("train", "val")}
 NEVER = 1.0  # the `sam_start` of whoever does not climb
 
 

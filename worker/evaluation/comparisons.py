@@ -9,7 +9,7 @@ from scipy.sparse import vstack
 
 from service.datasets.dataset import Example
 from service.jobs.report import Baseline, BaselineName, Suspect, SuspectCounts, Transfer, UnmeasuredBaseline
-from service.jobs.spec import HeadRows
+from service.jobs.spec import HEAD_SPLITS, HeadRows
 from service.logs import get_logger
 from service.store.records import Task
 from worker.evaluation.baselines import compare, frozen_embeddings, majority, tfidf
@@ -71,7 +71,7 @@ def _measure_baselines(
     splits: Mapping[str, Measured], predicted: Binary, task: Task, head_rows: HeadRows
 ) -> tuple[list[Baseline], list[UnmeasuredBaseline]]:
     """A model is trained by then: what its baselines lack of memory must not cost it."""
-    learnt = ("train",) if head_rows == "train" else ("train", "val")
+    learnt = HEAD_SPLITS[head_rows]
     ways: dict[BaselineName, Callable[[], Binary]] = {
         "majority": lambda: majority(_truth_of(splits, learnt), len(splits["test"].rows), task),
         "tfidf_logistic_regression": lambda: _by_words(splits, learnt, task),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
 from service.store.records import Task
 from worker.evaluation.metrics import Binary, Floats
@@ -21,18 +21,18 @@ COOLEST, HOTTEST = 0.01, 10.0  # a head that is kept small says everything far t
 def activate(logits: NDArray[np.floating], task: Task) -> Floats:
     """Softmax for choosing, sigmoid for deciding, over logits of shape (rows, labels)."""
     z = logits.astype(np.float64)
-    if task == "choosing":
-        exponents = np.exp(z - z.max(axis=1, keepdims=True))
-        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
-    return np.asarray(1 / (1 + np.exp(-np.clip(z, -500, 500))))
+    return np.asarray(softmax(z, axis=1) if task == "choosing" else expit(z))
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
     """Calibrated logits are `logits / temperature + shift`.
 
-    `shift`, of shape (labels,), is `prior_share` of the log-odds of how frequent labels are."""
+    `shift`, of shape (labels,), is `prior_share` of the log-odds of how frequent labels are. `unshifted`: the
+    temperature that is best without it.
+    """
 
+    unshifted: float
     temperature: float
     prior_share: float
     shift: Floats
@@ -43,9 +43,9 @@ class Scaling:
     def undone(self, logits: NDArray[np.floating]) -> Floats:
         return np.asarray((logits - self.shift) * self.temperature)
 
-    def thresholds(self, of_logits: Floats, temperature: float) -> Floats:
-        """Probabilities of shape (labels,) that part the same texts as `of_logits` do of `logits / temperature`."""
-        return np.asarray(expit(self.of(logit(of_logits) * temperature)))
+    def thresholds(self, alike: Floats) -> Floats:
+        """Probabilities of shape (labels,) that part the same texts as `alike` do where labels are not shifted."""
+        return np.asarray(expit(self.of(logit(alike) * self.unshifted)))
 
 
 def fit_scaling(logits: NDArray[np.floating], truth: Binary, task: Task, frequency: Floats | None) -> Scaling:
@@ -57,7 +57,7 @@ def fit_scaling(logits: NDArray[np.floating], truth: Binary, task: Task, frequen
     """
     temperature = fit_temperature(logits, truth, task)
     if frequency is None or task == "choosing":
-        return Scaling(temperature, 0.0, np.zeros(truth.shape[1]))
+        return Scaling(temperature, temperature, 0.0, np.zeros(truth.shape[1]))
     prior = logit(frequency)
 
     def loss(at: Floats) -> float:
@@ -65,7 +65,7 @@ def fit_scaling(logits: NDArray[np.floating], truth: Binary, task: Task, frequen
 
     bounds = [(np.log(COOLEST), np.log(HOTTEST)), (0.0, 1.0)]
     found = minimize(loss, [np.log(temperature), 0.0], bounds=bounds, method="L-BFGS-B").x
-    return Scaling(float(np.exp(found[0])), float(found[1]), found[1] * prior)
+    return Scaling(temperature, float(np.exp(found[0])), float(found[1]), found[1] * prior)
 
 
 def fit_temperature(logits: NDArray[np.floating], truth: Binary, task: Task) -> float:

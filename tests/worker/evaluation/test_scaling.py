@@ -88,8 +88,9 @@ def test_shifted_thresholds_part_the_same_texts_and_a_scaling_can_be_undone() ->
     logits, truth, shares = rare(500, 0)
     temperature = fit_temperature(logits, truth, "deciding")
     scaling = fit_scaling(logits, truth, "deciding", shares)
+    assert scaling.unshifted == temperature
     alike = np.array([0.2, 0.5, 0.7, 0.9])
-    shifted = scaling.thresholds(alike, temperature)
+    shifted = scaling.thresholds(alike)
     given = activate(logits / temperature, "deciding") >= alike
     assert np.array_equal(activate(scaling.of(logits), "deciding") >= shifted, given)
     assert scaling.undone(scaling.of(logits)) == pytest.approx(logits)
